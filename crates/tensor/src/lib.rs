@@ -1,0 +1,9 @@
+//! Shapes, aligned memory and mapped files: what every other crate holds numbers in.
+
+mod buffer;
+mod map;
+mod tensor;
+
+pub use buffer::AlignedBuf;
+pub use map::MappedFile;
+pub use tensor::{Tensor, TensorError};
