@@ -1,1 +1,45 @@
-//! TODO
+//! The arithmetic of effigy: SIMD kernels on NHWC activations, and the thread pool that runs them.
+//!
+//! Every algorithm is written once over the small [`Simd`](isa::Simd) trait; `isa` holds one thin
+//! file per instruction set. Each operation has a plain counterpart in [`naive`], which the tests
+//! compare with. Results do not depend on the number of threads.
+
+#![allow(unsafe_code)]
+
+mod conv;
+mod depthwise;
+mod elementwise;
+mod epilogue;
+mod gemm;
+pub mod isa;
+mod layout;
+mod math;
+pub mod naive;
+mod pool;
+mod pooling;
+
+pub use conv::{ConvShape, PackedConv, conv2d};
+pub use depthwise::{PackedDepthwise, depthwise};
+pub use elementwise::{activation, add, affine, copy, scale};
+pub use epilogue::{Activation, Epilogue};
+pub use isa::Isa;
+pub use layout::{Halo, Layout, View, ViewMut};
+pub use pool::ThreadPool;
+pub use pooling::{PartialSums, global_average, mean_of_sums};
+
+/// The processor that kernels run on: an instruction set and a pool of threads.
+#[derive(Debug)]
+pub struct Cpu {
+    /// The instruction set that every kernel uses.
+    pub isa: Isa,
+    /// The threads that share the work.
+    pub pool: ThreadPool,
+}
+
+impl Cpu {
+    /// A processor with `threads` threads (at least one) and the instruction set `isa`.
+    #[must_use]
+    pub fn new(isa: Isa, threads: usize) -> Self {
+        Self { isa, pool: ThreadPool::new(threads) }
+    }
+}

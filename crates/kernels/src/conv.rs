@@ -1,0 +1,338 @@
+//! Dense convolutions of any kernel, stride and padding, and linear layers, as matrix products.
+
+use effigy_tensor::AlignedBuf;
+
+use crate::Cpu;
+use crate::epilogue::{Activation, Epilogue};
+use crate::gemm::{MAX_ROWS, Operand, PackedMatrix, Panel, Tile, finish_rows, run_tile};
+use crate::isa::{Isa, Kernel, Simd};
+use crate::layout::{Layout, SharedPtr, View, ViewMut};
+
+/// The shape of a dense convolution (one group).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvShape {
+    /// Input channels.
+    pub inputs: usize,
+    /// Output channels.
+    pub outputs: usize,
+    /// Height and width of the kernel.
+    pub kernel: usize,
+    /// Step in both directions.
+    pub stride: usize,
+}
+
+/// A convolution's weights and bias, packed for one instruction set.
+#[derive(Debug)]
+pub struct PackedConv {
+    /// What was packed.
+    pub shape: ConvShape,
+    matrix: PackedMatrix,
+}
+
+impl PackedConv {
+    /// Packs `weights: [O, I, k, k]` and `bias: [O]` for `isa`.
+    ///
+    /// # Panics
+    /// When the lengths do not fit the shape.
+    #[must_use]
+    pub fn new(isa: Isa, shape: ConvShape, weights: &[f32], bias: &[f32]) -> Self {
+        let ConvShape { inputs, outputs, kernel, .. } = shape;
+        assert_eq!(weights.len(), outputs * inputs * kernel * kernel, "weights of {shape:?}");
+        assert_eq!(bias.len(), outputs, "bias of {shape:?}");
+        // A patch of an NHWC picture lists its values by row, column, channel.
+        let area = kernel * kernel;
+        let matrix = PackedMatrix::new(isa.lanes(), area * inputs, bias, |k, n| {
+            weights[(n * inputs + k % inputs) * area + k / inputs]
+        });
+        Self { shape, matrix }
+    }
+
+    /// Bytes held.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.matrix.values[..]) + size_of_val(&self.matrix.bias[..])
+    }
+
+    /// Length of the scratch memory that a gated call needs.
+    #[must_use]
+    pub fn scratch_len(&self) -> usize {
+        self.matrix.values.len()
+    }
+}
+
+/// Below this many multiply-accumulates a task is not worth another thread's attention.
+const TASK_MACS: usize = 100_000;
+/// Panels that fit in this many bytes stay in the first-level cache while A goes by once.
+const SMALL_MATRIX: usize = 20 << 10;
+/// A block of A that every panel passes over, to stay in the second-level cache.
+const BLOCK_OF_A: usize = 192 << 10;
+
+/// Dense convolution: `output = activation(weights ∗ input + bias) + residual`.
+///
+/// `padding` is the number of zero rows above and columns left of the picture that the first output
+/// reads; the input's halo must cover these and what the last output reads. With `gate`, one value per
+/// image and input channel (`[N, I]`), the input is multiplied by it (squeeze and excitation); this
+/// needs a 1×1 kernel and a scratch of [`PackedConv::scratch_len`].
+///
+/// # Panics
+/// When shapes, halo or lengths do not fit together.
+pub fn conv2d(
+    cpu: &Cpu,
+    conv: &PackedConv,
+    input: View<'_>,
+    padding: (usize, usize),
+    gate: Option<(&[f32], &mut AlignedBuf)>,
+    output: &mut ViewMut<'_>,
+    epilogue: Epilogue<'_>,
+) {
+    check(conv, &input.layout, padding, &output.layout, &epilogue);
+    output.clear_halo();
+    let Some((gate, scratch)) = gate else {
+        let b = &conv.matrix.values;
+        return convolve(cpu, conv, b, input, padding, 0..output.layout.images, output, epilogue);
+    };
+    assert_eq!(conv.shape.kernel, 1, "a gate belongs before a 1×1 convolution");
+    assert_eq!(gate.len(), input.layout.images * conv.shape.inputs, "one gate per image and channel");
+    for (image, gate) in gate.chunks_exact(conv.shape.inputs).enumerate() {
+        scale_rows(cpu, &conv.matrix, gate, scratch);
+        convolve(cpu, conv, scratch, input, padding, image..image + 1, output, epilogue);
+    }
+}
+
+fn check(
+    conv: &PackedConv,
+    input: &Layout,
+    padding: (usize, usize),
+    output: &Layout,
+    epilogue: &Epilogue<'_>,
+) {
+    let ConvShape { inputs, outputs, kernel, stride } = conv.shape;
+    assert_eq!((input.channels, output.channels), (inputs, outputs), "channels of {:?}", conv.shape);
+    assert_eq!(input.images, output.images, "batch");
+    let (top, left) = padding;
+    assert!(top <= input.halo.top && left <= input.halo.left, "{padding:?} zeros are not in {input:?}");
+    let reach = |out: usize| (out - 1) * stride + kernel;
+    assert!(output.height > 0 && output.width > 0, "an output has pixels");
+    assert!(reach(output.height) <= top + input.height + input.halo.bottom, "{input:?} → {output:?}");
+    assert!(reach(output.width) <= left + input.width + input.halo.right, "{input:?} → {output:?}");
+    if let Some(residual) = epilogue.residual {
+        assert!(residual.layout.same_shape(output), "residual {:?} onto {output:?}", residual.layout);
+    }
+}
+
+/// Multiplies row k of the packed matrix by `gate[k]`.
+fn scale_rows(cpu: &Cpu, matrix: &PackedMatrix, gate: &[f32], scratch: &mut [f32]) {
+    assert!(scratch.len() >= matrix.values.len(), "scratch for {} values", matrix.values.len());
+    let out = SharedPtr::new(scratch);
+    let tasks = (matrix.values.len() / TASK_MACS + 1).min(matrix.panels.len());
+    cpu.pool.run(tasks, |task| {
+        for panel in &matrix.panels[split(matrix.panels.len(), tasks, task)] {
+            let (offset, width) = (matrix.offset(panel), matrix.width(panel));
+            let from = &matrix.values[offset..offset + width * gate.len()];
+            // SAFETY: the panel's part of the scratch, which no other task touches.
+            let to = unsafe { std::slice::from_raw_parts_mut(out.at(offset), from.len()) };
+            for ((to, from), gate) in to.chunks_exact_mut(width).zip(from.chunks_exact(width)).zip(gate) {
+                to.iter_mut().zip(from).for_each(|(to, from)| *to = from * gate);
+            }
+        }
+    });
+}
+
+/// Part `index` of `0..len` cut into `parts` nearly equal parts.
+pub(crate) fn split(len: usize, parts: usize, index: usize) -> std::ops::Range<usize> {
+    len * index / parts..len * (index + 1) / parts
+}
+
+/// Consecutive output pixels whose patches are equally far apart in memory.
+#[derive(Clone, Copy)]
+struct Runs {
+    /// Pixels in a run: a row of the picture, or everything where no row ends matter.
+    len: usize,
+    count: usize,
+    operand: Operand,
+}
+
+fn runs(shape: ConvShape, input: &Layout, output: &Layout, images: usize) -> Runs {
+    let ConvShape { inputs, kernel, stride, .. } = shape;
+    let flat = kernel == 1 && stride == 1 && input.is_dense();
+    let pixels = images * output.pixels();
+    let operand = Operand {
+        pitch: stride * inputs,
+        segments: kernel,
+        segment_pitch: input.row_pitch(),
+        segment_len: kernel * inputs,
+    };
+    let len = if flat { pixels } else { output.width };
+    Runs { len, count: pixels / len, operand }
+}
+
+fn convolve(
+    cpu: &Cpu,
+    conv: &PackedConv,
+    b: &[f32],
+    input: View<'_>,
+    padding: (usize, usize),
+    images: std::ops::Range<usize>,
+    output: &mut ViewMut<'_>,
+    epilogue: Epilogue<'_>,
+) {
+    let layout = output.layout;
+    let runs = runs(conv.shape, &input.layout, &layout, images.len());
+    let pixels = runs.len * runs.count;
+    let tasks = match cpu.pool.threads() {
+        1 => 1,
+        threads => (pixels * b.len() / TASK_MACS).clamp(1, 4 * threads),
+    };
+    // Rows first: they share nothing but the weights. Panels where rows are few.
+    let units = if runs.count > 1 { runs.count } else { runs.len.div_ceil(2 * MAX_ROWS) };
+    let spans = tasks.min(units);
+    let panel_parts = tasks.div_ceil(spans).min(conv.matrix.panels.len());
+    let job = Job {
+        conv,
+        b,
+        input,
+        padding,
+        first_pixel: images.start * layout.pixels(),
+        out: SharedPtr::new(output.data),
+        layout,
+        activation: epilogue.activation,
+        residual: epilogue.residual,
+        runs,
+    };
+    cpu.pool.run(spans * panel_parts, |task| {
+        let (span, part) = (task / panel_parts, task % panel_parts);
+        let panels = &conv.matrix.panels[split(conv.matrix.panels.len(), panel_parts, part)];
+        cpu.isa.run(Part { job: &job, spans, span, panels });
+    });
+}
+
+struct Job<'a> {
+    conv: &'a PackedConv,
+    b: &'a [f32],
+    input: View<'a>,
+    padding: (usize, usize),
+    /// Output pixel at which the first run starts.
+    first_pixel: usize,
+    out: SharedPtr,
+    layout: Layout,
+    activation: Activation,
+    residual: Option<View<'a>>,
+    runs: Runs,
+}
+
+/// One task: a span of pixels against some panels.
+struct Part<'a> {
+    job: &'a Job<'a>,
+    spans: usize,
+    span: usize,
+    panels: &'a [Panel],
+}
+
+impl Kernel for Part<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Runs { len, count, .. } = self.job.runs;
+        if count > 1 {
+            for run in split(count, self.spans, self.span) {
+                self.block(s, run * len..(run + 1) * len);
+            }
+            return;
+        }
+        let matrix = &self.job.conv.matrix;
+        let block = if size_of_val(self.job.b) <= SMALL_MATRIX {
+            S::TILE_ROWS[1]
+        } else {
+            (BLOCK_OF_A / (4 * matrix.rows)).max(2 * MAX_ROWS)
+        };
+        let pixels = split(len, self.spans, self.span);
+        let blocks = pixels.len().div_ceil(block);
+        for i in 0..blocks {
+            let part = split(pixels.len(), blocks, i);
+            self.block(s, pixels.start + part.start..pixels.start + part.end);
+        }
+    }
+}
+
+impl Part<'_> {
+    /// Every panel over the pixels of one run, counted from the job's first.
+    #[inline(always)]
+    fn block<S: Simd>(&self, s: S, pixels: std::ops::Range<usize>) {
+        for panel in self.panels {
+            let tiles = pixels.len().div_ceil(S::TILE_ROWS[panel.vectors - 1]);
+            for i in 0..tiles {
+                let part = split(pixels.len(), tiles, i);
+                self.tile(s, panel, pixels.start + part.start, part.len());
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd>(&self, s: S, panel: &Panel, pixel: usize, count: usize) {
+        let Job { conv, b, input, padding, layout, out, .. } = *self.job;
+        let matrix = &conv.matrix;
+        let pixel = self.job.first_pixel + pixel;
+        let (image, y, x) = position(&layout, pixel);
+        let stride = conv.shape.stride;
+        // The padding lies within the halo (checked), so this never goes below zero.
+        let a = input.layout.index(image, y * stride, x * stride)
+            - padding.0 * input.layout.row_pitch()
+            - padding.1 * conv.shape.inputs;
+        let mut rows = [std::ptr::null_mut(); MAX_ROWS];
+        let mut added = [std::ptr::null(); MAX_ROWS];
+        // SAFETY: `check` has established that the patches of all output pixels lie within the input and
+        // the output pixels within the output; the panel belongs to the matrix `b`; tasks differ in
+        // pixels or panels, so nobody else writes these values.
+        unsafe {
+            each_index(&layout, pixel, count, |i, index| rows[i] = out.at(index + panel.column));
+            let tile = Tile {
+                a: input.data.as_ptr().add(a),
+                operand: self.job.runs.operand,
+                b: b.as_ptr().add(matrix.offset(panel)),
+                bias: matrix.bias.as_ptr().add(panel.column),
+                rows: &rows[..count],
+                columns: panel.columns,
+            };
+            run_tile(s, panel.vectors, tile);
+            let residual = self.job.residual.map(|residual| {
+                let base = residual.data.as_ptr();
+                each_index(&residual.layout, pixel, count, |i, index| {
+                    added[i] = base.add(index + panel.column);
+                });
+                &added[..count]
+            });
+            finish_rows(s, &rows[..count], panel.columns, self.job.activation, residual);
+        }
+    }
+}
+
+/// Image, row and column of a pixel counted through the whole batch.
+#[inline(always)]
+fn position(layout: &Layout, pixel: usize) -> (usize, usize, usize) {
+    let (image, rest) = (pixel / layout.pixels(), pixel % layout.pixels());
+    (image, rest / layout.width, rest % layout.width)
+}
+
+/// Calls `visit` with 0.. and the index of each of `count` pixels from `pixel` on.
+#[inline(always)]
+fn each_index(layout: &Layout, pixel: usize, count: usize, mut visit: impl FnMut(usize, usize)) {
+    let (mut image, mut y, mut x) = position(layout, pixel);
+    let mut index = layout.index(image, y, x);
+    for i in 0..count {
+        visit(i, index);
+        index += layout.channels;
+        x += 1;
+        if x == layout.width {
+            (x, y) = (0, y + 1);
+            if y == layout.height {
+                (y, image) = (0, image + 1);
+            }
+            index = layout.index(image, y, x);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "conv_tests.rs"]
+mod tests;

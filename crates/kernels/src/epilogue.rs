@@ -1,0 +1,96 @@
+//! What happens to a tile of results while it is still in the first-level cache.
+
+use crate::isa::Simd;
+use crate::layout::View;
+use crate::math::{sigmoid, swish};
+
+/// An element-wise function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Activation {
+    /// `x`.
+    #[default]
+    Identity,
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+    /// `x · σ(x)`.
+    Swish,
+    /// `σ(x)`.
+    Sigmoid,
+}
+
+/// What follows a convolution: `activation(x) + residual`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Epilogue<'a> {
+    /// Applied first.
+    pub activation: Activation,
+    /// Added last; the output's shape, under any halo.
+    pub residual: Option<View<'a>>,
+}
+
+/// An element-wise function over vectors.
+pub(crate) trait Map {
+    fn map<S: Simd>(s: S, x: S::V) -> S::V;
+}
+
+pub(crate) struct Identity;
+pub(crate) struct Relu;
+pub(crate) struct Relu6;
+pub(crate) struct Swish;
+pub(crate) struct Sigmoid;
+
+impl Map for Identity {
+    #[inline(always)]
+    fn map<S: Simd>(_: S, x: S::V) -> S::V {
+        x
+    }
+}
+
+impl Map for Relu {
+    #[inline(always)]
+    fn map<S: Simd>(s: S, x: S::V) -> S::V {
+        s.max(s.splat(0.0), x)
+    }
+}
+
+impl Map for Relu6 {
+    #[inline(always)]
+    fn map<S: Simd>(s: S, x: S::V) -> S::V {
+        s.min(s.splat(6.0), s.max(s.splat(0.0), x))
+    }
+}
+
+impl Map for Swish {
+    #[inline(always)]
+    fn map<S: Simd>(s: S, x: S::V) -> S::V {
+        swish(s, x)
+    }
+}
+
+impl Map for Sigmoid {
+    #[inline(always)]
+    fn map<S: Simd>(s: S, x: S::V) -> S::V {
+        sigmoid(s, x)
+    }
+}
+
+/// A loop that is written once for every [`Map`].
+pub(crate) trait WithMap {
+    type Output;
+    fn with<M: Map>(self) -> Self::Output;
+}
+
+impl Activation {
+    /// Runs `body` compiled for this function, so that its loop holds no branch.
+    #[inline(always)]
+    pub(crate) fn select<B: WithMap>(self, body: B) -> B::Output {
+        match self {
+            Self::Identity => body.with::<Identity>(),
+            Self::Relu => body.with::<Relu>(),
+            Self::Relu6 => body.with::<Relu6>(),
+            Self::Swish => body.with::<Swish>(),
+            Self::Sigmoid => body.with::<Sigmoid>(),
+        }
+    }
+}

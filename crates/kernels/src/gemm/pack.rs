@@ -1,0 +1,110 @@
+//! The right-hand matrix, cut into panels.
+
+use effigy_tensor::AlignedBuf;
+
+/// Up to four vectors of columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Panel {
+    /// Width in vectors, 1..=4.
+    pub(crate) vectors: usize,
+    /// First column.
+    pub(crate) column: usize,
+    /// Columns that exist; the others are zero.
+    pub(crate) columns: usize,
+}
+
+/// A K×N matrix and a bias in panels: panel p holds rows 0..K of `vectors·lanes` values each.
+#[derive(Debug)]
+pub(crate) struct PackedMatrix {
+    pub(crate) rows: usize,
+    pub(crate) panels: Vec<Panel>,
+    pub(crate) values: AlignedBuf,
+    pub(crate) bias: AlignedBuf,
+    lanes: usize,
+}
+
+impl PackedMatrix {
+    /// Packs the matrix whose element (row k, column n) is `element(k, n)`.
+    pub(crate) fn new(
+        lanes: usize,
+        rows: usize,
+        bias: &[f32],
+        element: impl Fn(usize, usize) -> f32,
+    ) -> Self {
+        let columns = bias.len();
+        let panels = cut(columns, lanes);
+        let padded = columns.div_ceil(lanes) * lanes;
+        let mut values = AlignedBuf::zeroed(rows * padded);
+        for panel in &panels {
+            let width = panel.vectors * lanes;
+            let part = &mut values[rows * panel.column..];
+            for (k, row) in part.chunks_exact_mut(width).take(rows).enumerate() {
+                for (n, value) in row[..panel.columns].iter_mut().enumerate() {
+                    *value = element(k, panel.column + n);
+                }
+            }
+        }
+        let mut padded_bias = AlignedBuf::zeroed(padded);
+        padded_bias[..columns].copy_from_slice(bias);
+        Self { rows, panels, values, bias: padded_bias, lanes }
+    }
+
+    /// Where a panel's values start. Panels follow each other, so all columns before it come first.
+    pub(crate) fn offset(&self, panel: &Panel) -> usize {
+        self.rows * panel.column
+    }
+
+    /// Values in a row of a panel.
+    pub(crate) fn width(&self, panel: &Panel) -> usize {
+        panel.vectors * self.lanes
+    }
+}
+
+/// Panels two vectors wide, the last one or three: tall tiles of two vectors reuse a column longest,
+/// and a panel of three beats one of two and one of one.
+fn cut(columns: usize, lanes: usize) -> Vec<Panel> {
+    let vectors = columns.div_ceil(lanes);
+    let mut panels = Vec::new();
+    let mut start = 0;
+    while start < vectors {
+        let width = match vectors - start {
+            1 => 1,
+            3 => 3,
+            _ => 2,
+        };
+        let column = start * lanes;
+        panels.push(Panel { vectors: width, column, columns: (width * lanes).min(columns - column) });
+        start += width;
+    }
+    panels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_cover_every_column_once() {
+        for lanes in [4, 8, 16] {
+            for columns in 1..200 {
+                let mut next = 0;
+                for panel in cut(columns, lanes) {
+                    assert_eq!(panel.column, next);
+                    assert!((1..=4).contains(&panel.vectors) && panel.columns <= panel.vectors * lanes);
+                    next += panel.columns;
+                }
+                assert_eq!(next, columns);
+            }
+        }
+    }
+
+    #[test]
+    fn packs_panel_after_panel() {
+        let packed = PackedMatrix::new(4, 2, &[0.5; 9], |k, n| (k * 100 + n) as f32);
+        assert_eq!(packed.panels.len(), 1);
+        assert_eq!(packed.values[..9], [0., 1., 2., 3., 4., 5., 6., 7., 8.]);
+        assert_eq!(packed.values[9..12], [0.; 3]);
+        assert_eq!(packed.values[12..21], [100., 101., 102., 103., 104., 105., 106., 107., 108.]);
+        assert_eq!(packed.bias[..10], [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.0]);
+    }
+}

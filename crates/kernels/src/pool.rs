@@ -1,0 +1,273 @@
+//! A persistent pool of threads for many short jobs, a few microseconds apart.
+//!
+//! A job is a number of tasks. One atomic word holds the job's serial number and how many of its
+//! tasks nobody has claimed yet; a thread claims a task by decrementing it. Because the serial number
+//! is part of the compare-and-swap, a thread that comes late can never claim a task of a job it does
+//! not know. Idle threads spin for a moment, since the next job of a network is never far, and then
+//! sleep.
+
+use std::cell::UnsafeCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+
+/// How often an idle thread looks for work before it sleeps: some 100 µs.
+const SPINS: usize = 2_000;
+
+/// Threads that run the tasks of one job at a time.
+pub struct ThreadPool {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+    /// Held by the caller whose job is running.
+    owner: Mutex<()>,
+}
+
+type Task<'a> = dyn Fn(usize) + Sync + 'a;
+
+struct Shared {
+    /// Serial number of the job (high half) and unclaimed tasks (low half).
+    word: AtomicU64,
+    /// The current job; written only while no task is claimed or claimable.
+    job: UnsafeCell<Job>,
+    /// Tasks of the current job that have ended.
+    ended: AtomicUsize,
+    panicked: AtomicBool,
+    stop: AtomicBool,
+    sleepers: AtomicUsize,
+    sleep: Mutex<()>,
+    wake: Condvar,
+}
+
+struct Job {
+    task: *const Task<'static>,
+    tasks: usize,
+}
+
+// SAFETY: `job` is written by the owner only while no task can be claimed, published by the store to
+// `word`, and read only by threads that have claimed one of its tasks.
+unsafe impl Sync for Shared {}
+// SAFETY: the raw pointer in `job` is only followed under the same protocol.
+unsafe impl Send for Shared {}
+
+const COUNT: u64 = u32::MAX as u64;
+
+impl ThreadPool {
+    /// A pool in which `threads` threads run tasks: the caller's and `threads − 1` of its own.
+    #[must_use]
+    pub fn new(threads: usize) -> Self {
+        let shared = Arc::new(Shared {
+            word: AtomicU64::new(0),
+            job: UnsafeCell::new(Job {
+                task: std::ptr::null::<fn(usize)>() as *const Task<'static>,
+                tasks: 0,
+            }),
+            ended: AtomicUsize::new(0),
+            panicked: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            sleepers: AtomicUsize::new(0),
+            sleep: Mutex::new(()),
+            wake: Condvar::new(),
+        });
+        let workers = (1..threads.max(1))
+            .map(|i| {
+                let shared = Arc::clone(&shared);
+                let builder = std::thread::Builder::new().name(format!("effigy-{i}"));
+                builder.spawn(move || shared.work()).expect("the system can start a thread")
+            })
+            .collect();
+        Self { shared, workers, owner: Mutex::new(()) }
+    }
+
+    /// Threads that run tasks, the caller's included.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// Runs `task(0)` … `task(tasks − 1)`, in any order and on any of the threads, and returns when all
+    /// have ended.
+    ///
+    /// While another caller's job is running, the tasks all run on the calling thread.
+    ///
+    /// # Panics
+    /// When a task panics.
+    pub fn run(&self, tasks: usize, task: impl Fn(usize) + Sync) {
+        let owner = if tasks > 1 && !self.workers.is_empty() { self.owner.try_lock().ok() } else { None };
+        match owner {
+            Some(_owner) => self.shared.run(tasks, &task),
+            None => (0..tasks).for_each(task),
+        }
+    }
+}
+
+impl Shared {
+    fn run(&self, tasks: usize, task: &Task<'_>) {
+        assert!(tasks as u64 <= COUNT, "a job has at most 2³² − 1 tasks");
+        let task: *const Task<'_> = task;
+        // SAFETY: no task of the last job is left (we waited for them all), so nobody reads `job`. The
+        // lifetime is erased, but this function does not return before every claimed task has ended.
+        unsafe {
+            let task = std::mem::transmute::<*const Task<'_>, *const Task<'static>>(task);
+            *self.job.get() = Job { task, tasks };
+        }
+        self.ended.store(0, Ordering::Relaxed);
+        let serial = (self.word.load(Ordering::Relaxed) >> 32).wrapping_add(1);
+        self.word.store(serial << 32 | tasks as u64, Ordering::SeqCst);
+        if self.sleepers.load(Ordering::SeqCst) > 0 {
+            let _guard = self.sleep.lock();
+            self.wake.notify_all();
+        }
+        while self.run_one() {}
+        while self.ended.load(Ordering::Acquire) < tasks {
+            std::hint::spin_loop();
+        }
+        if self.panicked.swap(false, Ordering::Relaxed) {
+            resume_unwind(Box::new("a task of the thread pool panicked"));
+        }
+    }
+
+    /// Claims and runs one task; false when there is none.
+    fn run_one(&self) -> bool {
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            if word & COUNT == 0 {
+                return false;
+            }
+            match self.word.compare_exchange_weak(word, word - 1, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => word = now,
+            }
+        }
+        // SAFETY: a task of this job is claimed and has not ended, so the owner is still waiting: the job
+        // is not rewritten and the closure is alive.
+        let (task, tasks) = unsafe { (&*(*self.job.get()).task, (*self.job.get()).tasks) };
+        let index = tasks - (word & COUNT) as usize;
+        if catch_unwind(AssertUnwindSafe(|| task(index))).is_err() {
+            self.panicked.store(true, Ordering::Relaxed);
+        }
+        self.ended.fetch_add(1, Ordering::Release);
+        true
+    }
+
+    /// The life of a worker.
+    fn work(&self) {
+        while !self.stop.load(Ordering::Relaxed) {
+            if !self.run_one() && !self.spin() {
+                self.sleep();
+            }
+        }
+    }
+
+    fn has_work(&self, order: Ordering) -> bool {
+        self.word.load(order) & COUNT != 0
+    }
+
+    fn spin(&self) -> bool {
+        for _ in 0..SPINS {
+            if self.has_work(Ordering::Relaxed) {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        false
+    }
+
+    fn sleep(&self) {
+        let mut guard = self.sleep.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Announced before the last look, so that the owner either sees a sleeper or is seen.
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        while !self.has_work(Ordering::SeqCst) && !self.stop.load(Ordering::SeqCst) {
+            guard = self.wake.wait(guard).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        self.sleepers.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for ThreadPool {
+    fn drop(&mut self) {
+        {
+            let _guard = self.shared.sleep.lock();
+            self.shared.stop.store(true, Ordering::SeqCst);
+            self.shared.wake.notify_all();
+        }
+        for worker in self.workers.drain(..) {
+            // A worker catches its tasks' panics, so it ends in order.
+            let _ = worker.join();
+        }
+    }
+}
+
+impl std::fmt::Debug for ThreadPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ThreadPool({} threads)", self.threads())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(tasks: usize) -> Vec<AtomicUsize> {
+        (0..tasks).map(|_| AtomicUsize::new(0)).collect()
+    }
+
+    #[test]
+    fn runs_every_task_once() {
+        for threads in [1, 2, 5] {
+            let pool = ThreadPool::new(threads);
+            for tasks in [0, 1, 2, 3, 100] {
+                for _ in 0..200 {
+                    let seen = counts(tasks);
+                    pool.run(tasks, |i| {
+                        seen[i].fetch_add(1, Ordering::Relaxed);
+                    });
+                    assert!(seen.iter().all(|n| n.load(Ordering::Relaxed) == 1));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn wakes_after_sleeping() {
+        let pool = ThreadPool::new(3);
+        for _ in 0..5 {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            let seen = counts(50);
+            pool.run(50, |i| {
+                seen[i].fetch_add(1, Ordering::Relaxed);
+            });
+            assert!(seen.iter().all(|n| n.load(Ordering::Relaxed) == 1));
+        }
+    }
+
+    #[test]
+    fn serves_several_callers_at_once() {
+        let pool = ThreadPool::new(2);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        let sum = AtomicUsize::new(0);
+                        pool.run(10, |i| {
+                            sum.fetch_add(i, Ordering::Relaxed);
+                        });
+                        assert_eq!(sum.load(Ordering::Relaxed), 45);
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn passes_a_panic_on_and_lives() {
+        let pool = ThreadPool::new(2);
+        let result = catch_unwind(AssertUnwindSafe(|| pool.run(8, |i| assert_ne!(i, 3, "as planned"))));
+        assert!(result.is_err());
+        let seen = counts(8);
+        pool.run(8, |i| {
+            seen[i].fetch_add(1, Ordering::Relaxed);
+        });
+        assert!(seen.iter().all(|n| n.load(Ordering::Relaxed) == 1));
+    }
+}
