@@ -1,5 +1,7 @@
 //! How a picture becomes a network's input.
 
+use crate::Family;
+
 /// How pixels between pixels are computed; both filters are antialiased when shrinking, as Pillow's are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interpolation {
@@ -25,9 +27,61 @@ pub struct Preprocessing {
     pub std: [f32; 3],
 }
 
+/// Mean and standard deviation of each channel (R, G, B), on values in 0..1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Normalisation {
+    /// Subtracted.
+    pub mean: [f32; 3],
+    /// What the difference is divided by.
+    pub std: [f32; 3],
+}
+
+impl Normalisation {
+    /// ImageNet's statistics.
+    pub const IMAGENET: Self = Self { mean: Preprocessing::IMAGENET_MEAN, std: Preprocessing::IMAGENET_STD };
+    /// `2x − 1`: AdvProp, Inception, timm's Lite, EdgeTPU and V2.
+    pub const HALF: Self = Self { mean: [0.5; 3], std: [0.5; 3] };
+    /// `(byte − 127) / 128`: TensorFlow's Lite and EdgeTPU.
+    pub const MINUS_127: Self = Self { mean: [127.0 / 255.0; 3], std: [128.0 / 255.0; 3] };
+    /// `(byte − 128) / 128`: TensorFlow's V2-S … XL.
+    pub const MINUS_128: Self = Self { mean: [128.0 / 255.0; 3], std: [128.0 / 255.0; 3] };
+}
+
 impl Preprocessing {
     /// ImageNet's mean, R G B, on values in 0..1.
     pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
     /// ImageNet's standard deviation, R G B, on values in 0..1.
     pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+    /// How TensorFlow's code evaluates a family at `resolution` pixels: bicubic, and a crop with a
+    /// margin of 16 pixels on every side (V2 from 320 pixels on: no margin).
+    #[must_use]
+    pub fn for_family(family: Family, resolution: usize) -> Self {
+        let normalisation = match family {
+            Family::V1 | Family::V2Base => Normalisation::IMAGENET,
+            Family::Lite | Family::EdgeTpu => Normalisation::MINUS_127,
+            Family::V2S | Family::V2M | Family::V2L | Family::V2Xl => Normalisation::MINUS_128,
+        };
+        let is_v2 = !matches!(family, Family::V1 | Family::Lite | Family::EdgeTpu);
+        let margin = if is_v2 && resolution >= 320 { 0 } else { 32 };
+        Self {
+            size: [resolution, resolution],
+            crop_pct: resolution as f32 / (resolution + margin) as f32,
+            interpolation: Interpolation::Bicubic,
+            mean: normalisation.mean,
+            std: normalisation.std,
+        }
+    }
+
+    /// The same with other statistics.
+    #[must_use]
+    pub fn with_normalisation(self, Normalisation { mean, std }: Normalisation) -> Self {
+        Self { mean, std, ..self }
+    }
+
+    /// The same for another square size, with another crop.
+    #[must_use]
+    pub fn with_view(self, size: usize, crop_pct: f32) -> Self {
+        Self { size: [size, size], crop_pct, ..self }
+    }
 }
