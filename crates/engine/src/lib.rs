@@ -1,1 +1,18 @@
-//! TODO
+//! Inference: a graph and its parameters become a fast model.
+//!
+//! 1. [`program`] lowers the graph to units, one per node.
+//! 2. [`passes`] fuse units; one fusion per file.
+//! 3. [`model`] packs the weights for the processor, once.
+//! 4. [`plan`] lays out the memory for one input shape, once per shape.
+//! 5. [`run`] executes the plan.
+
+mod error;
+mod model;
+mod passes;
+mod plan;
+mod program;
+mod run;
+
+pub use effigy_kernels::Isa;
+pub use error::EngineError;
+pub use model::{Model, NodeTime, Options, Parameters};

@@ -4,7 +4,7 @@ use effigy_tensor::AlignedBuf;
 
 use crate::Cpu;
 use crate::epilogue::{Activation, Epilogue};
-use crate::gemm::{MAX_ROWS, Operand, PackedMatrix, Panel, Tile, finish_rows, run_tile};
+use crate::gemm::{MAX_ROWS, Operand, PackedMatrix, Panel, Spill, Tile, finish_rows, run_tile};
 use crate::isa::{Isa, Kernel, Simd};
 use crate::layout::{Layout, SharedPtr, View, ViewMut};
 
@@ -234,9 +234,11 @@ impl Kernel for Part<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Runs { len, count, .. } = self.job.runs;
+        let mut spill = Spill::new();
+        let spill = &mut spill;
         if count > 1 {
             for run in split(count, self.spans, self.span) {
-                self.block(s, run * len..(run + 1) * len);
+                self.block(s, spill, run * len..(run + 1) * len);
             }
             return;
         }
@@ -250,7 +252,7 @@ impl Kernel for Part<'_> {
         let blocks = pixels.len().div_ceil(block);
         for i in 0..blocks {
             let part = split(pixels.len(), blocks, i);
-            self.block(s, pixels.start + part.start..pixels.start + part.end);
+            self.block(s, spill, pixels.start + part.start..pixels.start + part.end);
         }
     }
 }
@@ -258,19 +260,19 @@ impl Kernel for Part<'_> {
 impl Part<'_> {
     /// Every panel over the pixels of one run, counted from the job's first.
     #[inline(always)]
-    fn block<S: Simd>(&self, s: S, pixels: std::ops::Range<usize>) {
+    fn block<S: Simd>(&self, s: S, spill: &mut Spill, pixels: std::ops::Range<usize>) {
         for panel in self.panels {
             let tiles = pixels.len().div_ceil(S::TILE_ROWS[panel.vectors - 1]);
             for i in 0..tiles {
                 let part = split(pixels.len(), tiles, i);
-                self.tile(s, panel, pixels.start + part.start, part.len());
+                self.tile(s, spill, panel, pixels.start + part.start, part.len());
             }
         }
     }
 
     #[inline(always)]
-    fn tile<S: Simd>(&self, s: S, panel: &Panel, pixel: usize, count: usize) {
-        let Job { conv, b, input, padding, layout, out, .. } = *self.job;
+    fn tile<S: Simd>(&self, s: S, spill: &mut Spill, panel: &Panel, pixel: usize, count: usize) {
+        let Job { conv, b, input, padding, layout, out, activation, residual, .. } = *self.job;
         let matrix = &conv.matrix;
         let pixel = self.job.first_pixel + pixel;
         let (image, y, x) = position(&layout, pixel);
@@ -279,6 +281,7 @@ impl Part<'_> {
         let a = input.layout.index(image, y * stride, x * stride)
             - padding.0 * input.layout.row_pitch()
             - padding.1 * conv.shape.inputs;
+        let finished = activation == Activation::Identity && residual.is_none();
         let mut rows = [std::ptr::null_mut(); MAX_ROWS];
         let mut added = [std::ptr::null(); MAX_ROWS];
         // SAFETY: `check` has established that the patches of all output pixels lie within the input and
@@ -286,23 +289,28 @@ impl Part<'_> {
         // pixels or panels, so nobody else writes these values.
         unsafe {
             each_index(&layout, pixel, count, |i, index| rows[i] = out.at(index + panel.column));
+            let width = matrix.width(panel);
+            let (to, columns) = if finished { (rows, panel.columns) } else { (spill.rows(), width) };
             let tile = Tile {
                 a: input.data.as_ptr().add(a),
                 operand: self.job.runs.operand,
                 b: b.as_ptr().add(matrix.offset(panel)),
                 bias: matrix.bias.as_ptr().add(panel.column),
-                rows: &rows[..count],
-                columns: panel.columns,
+                rows: &to[..count],
+                columns,
             };
             run_tile(s, panel.vectors, tile);
-            let residual = self.job.residual.map(|residual| {
+            if finished {
+                return;
+            }
+            let residual = residual.map(|residual| {
                 let base = residual.data.as_ptr();
                 each_index(&residual.layout, pixel, count, |i, index| {
                     added[i] = base.add(index + panel.column);
                 });
                 &added[..count]
             });
-            finish_rows(s, &rows[..count], panel.columns, self.job.activation, residual);
+            finish_rows(s, spill, &rows[..count], panel.columns, activation, residual);
         }
     }
 }

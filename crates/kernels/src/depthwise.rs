@@ -1,5 +1,7 @@
 //! Depthwise convolution: every channel by itself, vectorised over channels.
 
+use std::ops::Range;
+
 use effigy_tensor::AlignedBuf;
 
 use crate::Cpu;
@@ -49,6 +51,8 @@ impl PackedDepthwise {
 
 /// Channels of a task where rows are few, so that threads share a small picture.
 const TASK_CHANNELS: usize = 64;
+/// Channels whose rows stay in the cache together.
+const BLOCK_CHANNELS: usize = 16;
 
 /// Depthwise convolution: `output = activation(weights ∗ input + bias)`; with `sums`, also the sum of
 /// every output channel, for the squeeze that follows.
@@ -118,8 +122,8 @@ struct Job<'a> {
 struct Part<'a> {
     job: &'a Job<'a>,
     image: usize,
-    rows: std::ops::Range<usize>,
-    channels: std::ops::Range<usize>,
+    rows: Range<usize>,
+    channels: Range<usize>,
     sums_at: usize,
 }
 
@@ -141,64 +145,84 @@ impl Kernel for Part<'_> {
 }
 
 impl Part<'_> {
+    /// The task's channels in blocks, each row of a block before the next: a row's neighbours in memory
+    /// are used while they are in the cache.
     #[inline(always)]
     fn channels<S: Simd, const K: usize, const STRIDE: usize>(&self, s: S) {
-        let Job { conv, sums, layout, .. } = *self.job;
-        let mut channel = self.channels.start;
-        while channel < self.channels.end {
-            let lanes = S::LANES.min(conv.channels - channel);
-            let mut sum = s.splat(0.0);
-            for y in self.rows.clone() {
-                self.row::<S, K, STRIDE>(s, y, channel, lanes);
-                // SAFETY: the row was just written, by this task.
-                let row = unsafe { self.job.out.at(layout.index(self.image, y, 0) + channel) };
-                let finish = FinishRow { s, row, pitch: layout.channels, width: layout.width, lanes, sum };
-                sum = self.job.activation.select(finish);
-            }
-            if let Some(sums) = sums {
+        let Range { mut start, end } = self.channels.clone();
+        while start < end {
+            let block = start..end.min(start + BLOCK_CHANNELS);
+            if let Some(sums) = self.job.sums {
                 // SAFETY: this task's rows and channels have a place of their own (`PartialSums::check`).
-                unsafe { s.store_first(sums.at(self.sums_at + channel), lanes, sum) };
+                unsafe { std::slice::from_raw_parts_mut(sums.at(self.sums_at + start), block.len()) }
+                    .fill(0.0);
             }
-            channel += S::LANES;
+            for y in self.rows.clone() {
+                let mut channel = block.start;
+                while channel + S::LANES <= block.end {
+                    self.row::<S, K, STRIDE>(Lanes { s, first: S::LANES, whole: true }, y, channel);
+                    channel += S::LANES;
+                }
+                if channel < block.end {
+                    let first = block.end - channel;
+                    self.row::<S, K, STRIDE>(Lanes { s, first, whole: false }, y, channel);
+                }
+            }
+            start = block.end;
         }
     }
 
-    /// One output row of one vector of channels, several columns at a time.
+    /// One output row of one vector of channels: the convolution, then the activation and the sum.
     #[inline(always)]
-    fn row<S: Simd, const K: usize, const STRIDE: usize>(
+    fn row<S: Simd, const K: usize, const STRIDE: usize>(&self, lanes: Lanes<S>, y: usize, channel: usize) {
+        let Job { out, sums, layout, activation, .. } = *self.job;
+        self.convolve::<S, K, STRIDE>(lanes, y, channel);
+        // SAFETY: the row was just written, by this task; the sums of its rows and channels are its own.
+        unsafe {
+            let row = out.at(layout.index(self.image, y, 0) + channel);
+            let finish = FinishRow { lanes, row, pitch: layout.channels, width: layout.width };
+            let sum = activation.select(finish);
+            if let Some(sums) = sums {
+                let total = sums.at(self.sums_at + channel);
+                lanes.store(total, lanes.s.add(lanes.load(total), sum));
+            }
+        }
+    }
+
+    /// The convolution of a row, several columns at a time.
+    #[inline(always)]
+    fn convolve<S: Simd, const K: usize, const STRIDE: usize>(
         &self,
-        s: S,
+        lanes: Lanes<S>,
         y: usize,
         channel: usize,
-        lanes: usize,
     ) {
         let width = self.job.layout.width;
         // Wide blocks reuse the weights; at stride 2 their inputs would no longer fit in registers.
         match (STRIDE, width) {
-            (1, 8..) if width.is_multiple_of(8) => self.columns::<S, K, STRIDE, 8>(s, y, channel, lanes),
-            (1, 7..) => self.columns::<S, K, STRIDE, 7>(s, y, channel, lanes),
-            (1 | 2, 4..) => self.columns::<S, K, STRIDE, 4>(s, y, channel, lanes),
-            _ => self.columns::<S, K, STRIDE, 1>(s, y, channel, lanes),
+            (1, 8..) if width.is_multiple_of(8) => self.columns::<S, K, STRIDE, 8>(lanes, y, channel),
+            (1, 7..) => self.columns::<S, K, STRIDE, 7>(lanes, y, channel),
+            (1 | 2, 4..) => self.columns::<S, K, STRIDE, 4>(lanes, y, channel),
+            _ => self.columns::<S, K, STRIDE, 1>(lanes, y, channel),
         }
     }
 
     #[inline(always)]
     fn columns<S: Simd, const K: usize, const STRIDE: usize, const COLUMNS: usize>(
         &self,
-        s: S,
+        lanes: Lanes<S>,
         y: usize,
         channel: usize,
-        lanes: usize,
     ) {
         let Job { conv, input, padding, out, layout, .. } = *self.job;
+        let s = lanes.s;
         let (kernel, stride) = if K == 0 { (conv.kernel, conv.stride) } else { (K, STRIDE) };
-        let pitch = input.layout.row_pitch();
+        let (pitch, channels) = (input.layout.row_pitch(), layout.channels);
         let padded = conv.bias.len();
-        let row =
-            input.layout.index(self.image, y * stride, 0) - padding.0 * pitch - padding.1 * layout.channels;
+        let row = input.layout.index(self.image, y * stride, 0) - padding.0 * pitch - padding.1 * channels;
         let out_row = layout.index(self.image, y, 0) + channel;
-        // SAFETY: `check` has established that every window lies within the input's halo and
-        // the output row within the output; `lanes` channels exist from `channel` on; no other task writes
+        // SAFETY: `check` has established that every window lies within the input's halo and the output
+        // row within the output; the lanes' channels exist from `channel` on; no other task writes
         // these rows and channels.
         unsafe {
             let bias = s.load(conv.bias.as_ptr().add(channel));
@@ -207,21 +231,19 @@ impl Part<'_> {
             loop {
                 // The last block overlaps the one before it; results are written again, unchanged.
                 let at = x.min(layout.width - COLUMNS);
-                let from = input.data.as_ptr().add(row + at * stride * layout.channels + channel);
+                let from = input.data.as_ptr().add(row + at * stride * channels + channel);
                 let mut acc = [bias; COLUMNS];
                 for ky in 0..kernel {
                     for kx in 0..kernel {
                         let w = s.load(weights.add((ky * kernel + kx) * padded));
-                        let from = from.add(ky * pitch + kx * layout.channels);
+                        let from = from.add(ky * pitch + kx * channels);
                         for (column, acc) in acc.iter_mut().enumerate() {
-                            let p = from.add(column * stride * layout.channels);
-                            let value = if lanes == S::LANES { s.load(p) } else { s.load_first(p, lanes) };
-                            *acc = s.fma(value, w, *acc);
+                            *acc = s.fma(lanes.load(from.add(column * stride * channels)), w, *acc);
                         }
                     }
                 }
                 for (column, acc) in acc.into_iter().enumerate() {
-                    s.store_first(out.at(out_row + (at + column) * layout.channels), lanes, acc);
+                    lanes.store(out.at(out_row + (at + column) * channels), acc);
                 }
                 x += COLUMNS;
                 if x >= layout.width {
@@ -232,14 +254,40 @@ impl Part<'_> {
     }
 }
 
+/// The lanes of a vector that are channels: all of them, or the first few at the end.
+#[derive(Clone, Copy)]
+struct Lanes<S> {
+    s: S,
+    first: usize,
+    /// A constant wherever this is inlined; whole vectors need no masks, and a masked store could not be
+    /// forwarded to the load that follows it.
+    whole: bool,
+}
+
+impl<S: Simd> Lanes<S> {
+    /// # Safety
+    /// `p` must be valid for reading the lanes' values.
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> S::V {
+        // SAFETY: the caller's promise.
+        unsafe { if self.whole { self.s.load(p) } else { self.s.load_first(p, self.first) } }
+    }
+
+    /// # Safety
+    /// `p` must be valid for writing the lanes' values.
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, v: S::V) {
+        // SAFETY: the caller's promise.
+        unsafe { if self.whole { self.s.store(p, v) } else { self.s.store_first(p, self.first, v) } }
+    }
+}
+
 /// The activation over one row of one vector of channels, and their sum.
 struct FinishRow<S: Simd> {
-    s: S,
+    lanes: Lanes<S>,
     row: *mut f32,
     pitch: usize,
     width: usize,
-    lanes: usize,
-    sum: S::V,
 }
 
 impl<S: Simd> WithMap for FinishRow<S> {
@@ -247,14 +295,15 @@ impl<S: Simd> WithMap for FinishRow<S> {
 
     #[inline(always)]
     fn with<M: Map>(self) -> S::V {
-        let Self { s, row, pitch, width, lanes, mut sum } = self;
+        let Self { lanes, row, pitch, width } = self;
+        let mut sum = lanes.s.splat(0.0);
         for x in 0..width {
             // SAFETY: pixel x of the row that the caller has just written.
             unsafe {
                 let p = row.add(x * pitch);
-                let value = M::map(s, s.load_first(p, lanes));
-                s.store_first(p, lanes, value);
-                sum = s.add(sum, value);
+                let value = M::map(lanes.s, lanes.load(p));
+                lanes.store(p, value);
+                sum = lanes.s.add(sum, value);
             }
         }
         sum

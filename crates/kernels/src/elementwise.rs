@@ -3,7 +3,7 @@
 use crate::Cpu;
 use crate::epilogue::{Activation, Map, WithMap};
 use crate::isa::{Kernel, Simd};
-use crate::layout::{Layout, View, ViewMut};
+use crate::layout::{Layout, SharedPtr, View, ViewMut};
 
 /// Calls `row` with matching rows (without halos) of one picture after another.
 fn each_row(layouts: [&Layout; 2], mut row: impl FnMut(usize, usize, usize)) {
@@ -107,6 +107,26 @@ pub fn scale(input: View<'_>, gate: &[f32], output: &mut ViewMut<'_>) {
     });
 }
 
+/// `values = values · gate`, the gate one value per image and channel: `[N, 1, 1, C]`.
+///
+/// # Panics
+/// When the shapes differ.
+pub fn scale_in_place(cpu: &Cpu, values: &mut ViewMut<'_>, gate: &[f32]) {
+    let layout = values.layout;
+    let (channels, len) = (layout.channels, layout.width * layout.channels);
+    assert_eq!(gate.len(), layout.images * channels, "one gate per image and channel");
+    let data = SharedPtr::new(values.data);
+    cpu.pool.run(layout.images * layout.height, |task| {
+        let (image, y) = (task / layout.height, task % layout.height);
+        let gate = &gate[image * channels..(image + 1) * channels];
+        // SAFETY: a row of the view (its length was checked), and this task's own.
+        let row = unsafe { std::slice::from_raw_parts_mut(data.at(layout.index(image, y, 0)), len) };
+        for pixel in row.chunks_exact_mut(channels) {
+            pixel.iter_mut().zip(gate).for_each(|(value, gate)| *value *= gate);
+        }
+    });
+}
+
 /// `output = a + b`.
 ///
 /// # Panics
@@ -152,6 +172,13 @@ mod tests {
                 let image = i / (15 * channels);
                 assert_eq!(*value, from[i] * gate[image * channels + i % channels]);
             }
+            let mut in_place = vec![0.0; dense.with_halo(halo).len()];
+            let mut view = ViewMut::new(&mut in_place, dense.with_halo(halo));
+            copy(input, &mut view);
+            scale_in_place(&Cpu::new(Isa::best(), 2), &mut view, &gate);
+            let mut scaled = vec![9.0; dense.len()];
+            copy(view.as_view(), &mut ViewMut::new(&mut scaled, dense));
+            assert_eq!(scaled, back);
             affine(&gate[..channels], &gate[channels..], padded, &mut ViewMut::new(&mut back, dense));
             for (i, value) in back.iter().enumerate() {
                 let c = i % channels;

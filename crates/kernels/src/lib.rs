@@ -20,7 +20,7 @@ mod pooling;
 
 pub use conv::{ConvShape, PackedConv, conv2d};
 pub use depthwise::{PackedDepthwise, depthwise};
-pub use elementwise::{activation, add, affine, copy, scale};
+pub use elementwise::{activation, add, affine, copy, scale, scale_in_place};
 pub use epilogue::{Activation, Epilogue};
 pub use isa::Isa;
 pub use layout::{Halo, Layout, View, ViewMut};

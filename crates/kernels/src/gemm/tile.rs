@@ -66,7 +66,12 @@ impl<const ROWS: usize, const VECTORS: usize> Kernel for TileKernel<'_, ROWS, VE
                 for (v, acc) in acc[..VECTORS - 1].iter().enumerate() {
                     s.store(c.add(v * S::LANES), *acc);
                 }
-                s.store_first(c.add((VECTORS - 1) * S::LANES), tail, acc[VECTORS - 1]);
+                let c = c.add((VECTORS - 1) * S::LANES);
+                if tail == S::LANES {
+                    s.store(c, acc[VECTORS - 1]);
+                } else {
+                    s.store_first(c, tail, acc[VECTORS - 1]);
+                }
             }
         }
     }
@@ -108,24 +113,44 @@ pub(crate) unsafe fn run_tile<S: Simd>(s: S, vectors: usize, tile: Tile<'_>) {
     table[tile.rows.len() - 1](s, tile);
 }
 
-/// `activation(c) + residual` on rows that were just written.
+/// Where a tile waits for its epilogue: in the first-level cache, in whole vectors, since a masked store
+/// cannot be forwarded to the load that follows it.
+#[repr(align(64))]
+pub(crate) struct Spill([f32; Self::WIDTH * super::MAX_ROWS]);
+
+impl Spill {
+    /// Four of the longest vectors.
+    const WIDTH: usize = 64;
+
+    pub(crate) fn new() -> Self {
+        Self([0.0; Self::WIDTH * super::MAX_ROWS])
+    }
+
+    pub(crate) fn rows(&mut self) -> [*mut f32; super::MAX_ROWS] {
+        let base = self.0.as_mut_ptr();
+        std::array::from_fn(|row| base.wrapping_add(row * Self::WIDTH))
+    }
+}
+
+/// Writes `activation(spilled) + residual` to the rows of C.
 ///
 /// # Safety
-/// Every pointer of `rows` (and of `residual`, where given as many) must be valid for `columns` values.
+/// As many rows of `spill` must have been written as there are in `rows`; every pointer of `rows` (and
+/// of `residual`, where given as many) must be valid for `columns` values, at most a tile's width.
 pub(crate) unsafe fn finish_rows<S: Simd>(
     s: S,
+    spill: &Spill,
     rows: &[*mut f32],
     columns: usize,
     activation: Activation,
     residual: Option<&[*const f32]>,
 ) {
-    if activation != Activation::Identity || residual.is_some() {
-        s.vectorize(Finish { rows, columns, activation, residual });
-    }
+    s.vectorize(Finish { spill, rows, columns, activation, residual });
 }
 
 #[derive(Clone, Copy)]
 struct Finish<'a> {
+    spill: &'a Spill,
     rows: &'a [*mut f32],
     columns: usize,
     activation: Activation,
@@ -151,27 +176,26 @@ impl<S: Simd> WithMap for FinishLoop<'_, S> {
 
     #[inline(always)]
     fn with<M: Map>(self) {
-        let Self { s, finish: Finish { rows, columns, residual, .. } } = self;
-        for (row, &c) in rows.iter().enumerate() {
+        let Self { s, finish: Finish { spill, rows, columns, residual, .. } } = self;
+        for (row, (&c, from)) in rows.iter().zip(spill.0.chunks_exact(Spill::WIDTH)).enumerate() {
             let add = residual.map(|residual| residual[row]);
-            let mut n = 0;
-            // SAFETY: `finish_rows`' contract; n stays below `columns`.
+            let whole = columns - columns % S::LANES;
+            // SAFETY: `finish_rows`' contract; n stays below `columns`, which fits a row of the spill.
             unsafe {
-                while n + S::LANES <= columns {
-                    let mut x = M::map(s, s.load(c.add(n)));
+                for n in (0..whole).step_by(S::LANES) {
+                    let mut x = M::map(s, s.load(from.as_ptr().add(n)));
                     if let Some(add) = add {
                         x = s.add(x, s.load(add.add(n)));
                     }
                     s.store(c.add(n), x);
-                    n += S::LANES;
                 }
-                if n < columns {
-                    let rest = columns - n;
-                    let mut x = M::map(s, s.load_first(c.add(n), rest));
+                if whole < columns {
+                    let rest = columns - whole;
+                    let mut x = M::map(s, s.load(from.as_ptr().add(whole)));
                     if let Some(add) = add {
-                        x = s.add(x, s.load_first(add.add(n), rest));
+                        x = s.add(x, s.load_first(add.add(whole), rest));
                     }
-                    s.store_first(c.add(n), rest, x);
+                    s.store_first(c.add(whole), rest, x);
                 }
             }
         }

@@ -1,0 +1,32 @@
+//! Fusions: each pass rewrites the program so that it computes the same with fewer passes over memory.
+//!
+//! A value that is handed out (an output or a tap) counts as read, so it is never fused away.
+
+mod activation;
+mod batch_norm;
+mod gate;
+mod mean;
+mod residual;
+
+use crate::program::Program;
+
+/// Runs every pass. The order matters: an activation follows the BatchNorm that is folded before it.
+pub(crate) fn fuse(program: &mut Program) {
+    batch_norm::fold(program);
+    activation::fuse(program);
+    residual::fuse(program);
+    mean::fuse(program);
+    gate::fuse(program);
+}
+
+/// Visits the units in order; a unit for which `absorb` returns true is removed.
+fn absorb(program: &mut Program, absorb: impl Fn(&mut Program, usize) -> bool) {
+    let mut position = 0;
+    while position < program.units.len() {
+        if absorb(program, position) {
+            program.units.remove(position);
+        } else {
+            position += 1;
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Memory for one input shape: every value gets a layout and a slot, and slots are shared by values
+//! that are never alive at the same time.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use effigy_arch::{Conv, Extent, NodeId};
+use effigy_kernels::{Halo, Layout, PartialSums};
+use effigy_tensor::AlignedBuf;
+
+use crate::model::{Model, Operation, Step};
+
+/// Where every value of a network lies, for one input shape.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    places: HashMap<NodeId, Place>,
+    slot_lens: Vec<usize>,
+    scratch_len: usize,
+    sums_len: usize,
+    /// Workspaces of calls that have ended, for the next ones.
+    idle: Mutex<Vec<Workspace>>,
+}
+
+/// A value's slot and its layout there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) slot: usize,
+    pub(crate) layout: Layout,
+}
+
+/// The memory of one call.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    pub(crate) slots: Vec<AlignedBuf>,
+    /// Gated weights.
+    pub(crate) scratch: AlignedBuf,
+    /// Sums of a depthwise convolution's output.
+    pub(crate) sums: AlignedBuf,
+}
+
+impl Plan {
+    pub(crate) fn new(model: &Model, [images, height, width]: [usize; 3]) -> Self {
+        let extents = model.graph.extents(height, width);
+        let mut layouts = layouts(&model.steps, images, &extents);
+        for step in &model.steps {
+            if let (Some(conv), Some(&input)) = (step.operation.conv(), step.inputs.first()) {
+                let layout = layouts.get_mut(&input).expect("a step reads what an earlier one wrote");
+                layout.halo = layout.halo.union(window_halo(conv, layout.height, layout.width));
+            }
+        }
+        let (places, slot_lens) = assign_slots(model, &layouts);
+        let scratch = |step: &Step| match &step.operation {
+            Operation::Dense { packed, gate: Some(_), .. } => packed.scratch_len(),
+            _ => 0,
+        };
+        let sums = |step: &Step| match &step.operation {
+            Operation::Depthwise { mean: Some(_), .. } => PartialSums::len_for(&layouts[&step.value]),
+            _ => 0,
+        };
+        Self {
+            places,
+            slot_lens,
+            scratch_len: model.steps.iter().map(scratch).max().unwrap_or(0),
+            sums_len: model.steps.iter().map(sums).max().unwrap_or(0),
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Where a value lies.
+    pub(crate) fn place(&self, value: NodeId) -> Place {
+        self.places[&value]
+    }
+
+    /// Multiply-accumulates of a step over the whole batch.
+    pub(crate) fn macs(&self, step: &Step) -> u64 {
+        let layout = self.place(step.value).layout;
+        let per_pixel = step
+            .operation
+            .conv()
+            .map_or(0, |conv| conv.outputs * (conv.inputs / conv.groups) * conv.kernel * conv.kernel);
+        (layout.images * layout.pixels() * per_pixel) as u64
+    }
+
+    /// An idle workspace, or a new one.
+    pub(crate) fn workspace(&self) -> Workspace {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.unwrap_or_else(|| Workspace {
+            slots: self.slot_lens.iter().map(|len| AlignedBuf::zeroed(*len)).collect(),
+            scratch: AlignedBuf::zeroed(self.scratch_len),
+            sums: AlignedBuf::zeroed(self.sums_len),
+        })
+    }
+
+    /// Keeps a workspace for the next call.
+    pub(crate) fn give_back(&self, workspace: Workspace) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
+    }
+}
+
+fn layouts(steps: &[Step], images: usize, extents: &[Extent]) -> HashMap<NodeId, Layout> {
+    let values = steps.iter().flat_map(Step::writes);
+    let layout = |value: NodeId| {
+        let Extent { height, width, channels } = extents[value.0];
+        Layout::dense(images, height, width, channels)
+    };
+    values.map(|value| (value, layout(value))).collect()
+}
+
+/// The zeros that a convolution reads around a picture.
+fn window_halo(conv: &Conv, height: usize, width: usize) -> Halo {
+    let after = |input: usize, before: usize| {
+        ((conv.output(input) - 1) * conv.stride + conv.kernel).saturating_sub(before + input)
+    };
+    let (top, left) = (conv.pads(height).0, conv.pads(width).0);
+    Halo { top, left, bottom: after(height, top), right: after(width, left) }
+}
+
+/// Gives every value a slot that no other value alive at the same time has. The best fitting free slot
+/// is taken, or the largest one grows.
+fn assign_slots(model: &Model, layouts: &HashMap<NodeId, Layout>) -> (HashMap<NodeId, Place>, Vec<usize>) {
+    let mut last_read: HashMap<NodeId, usize> = HashMap::new();
+    for (position, step) in model.steps.iter().enumerate() {
+        last_read.extend(step.writes().chain(step.reads()).map(|value| (value, position)));
+    }
+    last_read.extend(model.results.iter().map(|value| (*value, usize::MAX)));
+
+    let mut places = HashMap::new();
+    let mut lens: Vec<usize> = Vec::new();
+    let mut free: Vec<usize> = Vec::new();
+    for (position, step) in model.steps.iter().enumerate() {
+        for value in step.writes() {
+            let layout = layouts[&value];
+            let fits = free.iter().copied().filter(|slot| lens[*slot] >= layout.len());
+            let best = fits.min_by_key(|slot| lens[*slot]);
+            let slot = best.or_else(|| free.iter().copied().max_by_key(|slot| lens[*slot]));
+            let slot = slot.unwrap_or_else(|| {
+                lens.push(0);
+                lens.len() - 1
+            });
+            free.retain(|other| *other != slot);
+            lens[slot] = lens[slot].max(layout.len());
+            places.insert(value, Place { slot, layout });
+        }
+        let mut dead: Vec<NodeId> = step.reads().chain(step.writes()).collect();
+        dead.retain(|value| last_read[value] == position);
+        dead.sort_unstable();
+        dead.dedup();
+        free.extend(dead.iter().map(|value| places[value].slot));
+    }
+    (places, lens)
+}

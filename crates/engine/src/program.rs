@@ -1,0 +1,210 @@
+//! A graph as the engine sees it: a list of units that each compute a value, in order.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use effigy_arch::{Conv, Graph, Node, NodeId, Op};
+use effigy_kernels::Activation;
+
+use crate::error::EngineError;
+use crate::model::Parameters;
+
+/// Units in the order of their execution. A value is named by the graph's node whose output it is.
+pub(crate) struct Program {
+    pub(crate) units: Vec<Unit>,
+    /// Values to hand out: the graph's outputs, then the taps.
+    pub(crate) results: Vec<NodeId>,
+}
+
+/// One operation to execute.
+pub(crate) struct Unit {
+    /// The value that the unit computes.
+    pub(crate) value: NodeId,
+    pub(crate) kind: Kind,
+    /// The values that it reads, in the order of the operation.
+    pub(crate) inputs: Vec<NodeId>,
+}
+
+pub(crate) enum Kind {
+    /// The caller's pictures.
+    Input,
+    /// A dense convolution or linear layer, and what has been fused into it.
+    Dense(Dense),
+    /// A depthwise convolution, and what has been fused into it.
+    Depthwise(Depthwise),
+    /// BatchNorm as a scale and a shift.
+    Affine {
+        scale: Vec<f32>,
+        shift: Vec<f32>,
+    },
+    Activation(Activation),
+    Mean,
+    Scale,
+    Add,
+}
+
+/// `activation(weights ∗ (input · gate) + bias) + residual`.
+pub(crate) struct Dense {
+    pub(crate) conv: Conv,
+    pub(crate) weights: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
+    pub(crate) activation: Activation,
+    pub(crate) gate: Option<NodeId>,
+    pub(crate) residual: Option<NodeId>,
+}
+
+/// `activation(weights ∗ input + bias)`.
+pub(crate) struct Depthwise {
+    pub(crate) conv: Conv,
+    pub(crate) weights: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
+    pub(crate) activation: Activation,
+    /// The output's mean over height and width, computed alongside.
+    pub(crate) mean: Option<NodeId>,
+}
+
+impl Unit {
+    /// Every value that the unit reads, fused ones included.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let fused = match &self.kind {
+            Kind::Dense(dense) => [dense.gate, dense.residual],
+            _ => [None, None],
+        };
+        self.inputs.iter().copied().chain(fused.into_iter().flatten())
+    }
+
+    /// Every value that the unit computes.
+    pub(crate) fn writes(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let mean = match &self.kind {
+            Kind::Depthwise(depthwise) => depthwise.mean,
+            _ => None,
+        };
+        std::iter::once(self.value).chain(mean)
+    }
+}
+
+impl Program {
+    /// One unit per node. Dropout, which does nothing at inference, is left out.
+    pub(crate) fn lower(
+        graph: &Graph,
+        parameters: &dyn Parameters,
+        taps: &[String],
+    ) -> Result<Self, EngineError> {
+        let mut same_as: HashMap<NodeId, NodeId> = HashMap::new();
+        let mut units = Vec::new();
+        for (value, node) in graph.iter() {
+            let inputs: Vec<NodeId> = node.inputs.iter().map(|id| *same_as.get(id).unwrap_or(id)).collect();
+            match lower_node(node, parameters)? {
+                Some(kind) => units.push(Unit { value, kind, inputs }),
+                None => {
+                    same_as.insert(value, inputs[0]);
+                }
+            }
+        }
+        let mut results = graph.outputs.clone();
+        for tap in taps {
+            results.push(graph.find(tap).ok_or_else(|| EngineError::UnknownTap(tap.clone()))?);
+        }
+        for id in &mut results {
+            *id = *same_as.get(id).unwrap_or(id);
+        }
+        Ok(Self { units, results })
+    }
+
+    /// How often a value is read, being handed out included.
+    pub(crate) fn uses(&self, value: NodeId) -> usize {
+        let read = self.units.iter().flat_map(Unit::reads).filter(|id| *id == value).count();
+        read + self.results.iter().filter(|id| **id == value).count()
+    }
+
+    /// The position of the unit that computes `value`, if nothing but one other unit reads that value.
+    pub(crate) fn sole_producer(&self, value: NodeId) -> Option<usize> {
+        let position = self.units.iter().position(|unit| unit.value == value)?;
+        (self.uses(value) == 1).then_some(position)
+    }
+}
+
+/// The operation of a node, or none where it is the identity.
+fn lower_node(node: &Node, parameters: &dyn Parameters) -> Result<Option<Kind>, EngineError> {
+    let mut values = Vec::new();
+    for spec in node.param_specs() {
+        values.push(parameter(node, &spec.name, &spec.shape, parameters)?);
+    }
+    let mut values = values.into_iter();
+    let mut next = || values.next().unwrap_or_default();
+    Ok(Some(match node.op {
+        Op::Input { .. } => Kind::Input,
+        Op::Conv(conv) => {
+            let weights = next().into_owned();
+            let bias = if conv.bias { next().into_owned() } else { vec![0.0; conv.outputs] };
+            if conv.is_depthwise() {
+                let activation = Activation::Identity;
+                Kind::Depthwise(Depthwise { conv, weights, bias, activation, mean: None })
+            } else if conv.groups == 1 {
+                Kind::Dense(Dense::plain(conv, weights, bias))
+            } else {
+                return Err(EngineError::Groups { node: node.name.clone(), groups: conv.groups });
+            }
+        }
+        Op::Linear { inputs, outputs } => {
+            let conv = Conv {
+                inputs,
+                outputs,
+                kernel: 1,
+                stride: 1,
+                groups: 1,
+                padding: effigy_arch::Padding::Same,
+                bias: true,
+            };
+            Kind::Dense(Dense::plain(conv, next().into_owned(), next().into_owned()))
+        }
+        Op::BatchNorm { epsilon, .. } => {
+            let (gamma, beta, mean, variance) = (next(), next(), next(), next());
+            let scale: Vec<f32> = gamma
+                .iter()
+                .zip(&*variance)
+                .map(|(gamma, variance)| gamma / (variance + epsilon).sqrt())
+                .collect();
+            let shift = beta.iter().zip(&*mean).zip(&scale).map(|((beta, mean), scale)| beta - mean * scale);
+            Kind::Affine { shift: shift.collect(), scale }
+        }
+        Op::Activation(function) => Kind::Activation(match function {
+            effigy_arch::Activation::Relu => Activation::Relu,
+            effigy_arch::Activation::Relu6 => Activation::Relu6,
+            effigy_arch::Activation::Swish => Activation::Swish,
+            effigy_arch::Activation::Sigmoid => Activation::Sigmoid,
+        }),
+        Op::GlobalAveragePool => Kind::Mean,
+        Op::Scale => Kind::Scale,
+        Op::Add => Kind::Add,
+        Op::Dropout { .. } | Op::DropConnect { .. } => return Ok(None),
+    }))
+}
+
+fn parameter<'a>(
+    node: &Node,
+    name: &str,
+    shape: &[usize],
+    parameters: &'a dyn Parameters,
+) -> Result<Cow<'a, [f32]>, EngineError> {
+    let values = parameters
+        .parameter(name)
+        .ok_or_else(|| EngineError::MissingParameter { node: node.name.clone(), name: name.to_owned() })?;
+    let expected = shape.iter().product();
+    if values.len() != expected {
+        return Err(EngineError::ParameterLength {
+            node: node.name.clone(),
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            expected,
+            actual: values.len(),
+        });
+    }
+    Ok(values)
+}
+
+impl Dense {
+    fn plain(conv: Conv, weights: Vec<f32>, bias: Vec<f32>) -> Self {
+        Self { conv, weights, bias, activation: Activation::Identity, gate: None, residual: None }
+    }
+}

@@ -1,0 +1,137 @@
+//! Executes a plan, step after step.
+
+use std::time::{Duration, Instant};
+
+use effigy_arch::NodeId;
+use effigy_kernels::{self as kernels, Epilogue, Layout, PartialSums, View, ViewMut};
+use effigy_tensor::{AlignedBuf, Tensor};
+
+use crate::model::{Model, Operation, Step};
+use crate::plan::{Plan, Workspace};
+
+impl Plan {
+    /// Runs every step on `input` (dense, of the plan's shape) and copies the results out.
+    pub(crate) fn run(
+        &self,
+        model: &Model,
+        input: &[f32],
+        mut times: Option<&mut Vec<Duration>>,
+    ) -> Vec<Tensor> {
+        let mut call = Call { plan: self, model, workspace: self.workspace() };
+        for step in &model.steps {
+            let start = times.is_some().then(Instant::now);
+            call.step(step, input);
+            if let (Some(times), Some(start)) = (times.as_deref_mut(), start) {
+                times.push(start.elapsed());
+            }
+        }
+        let results = model.results.iter().map(|value| call.result(*value)).collect();
+        self.give_back(call.workspace);
+        results
+    }
+}
+
+/// One call's memory and where its values are.
+struct Call<'a> {
+    plan: &'a Plan,
+    model: &'a Model,
+    workspace: Workspace,
+}
+
+impl Call<'_> {
+    fn view(&self, value: NodeId) -> View<'_> {
+        let place = self.plan.place(value);
+        View::new(&self.workspace.slots[place.slot], place.layout)
+    }
+
+    /// A value of one number per image and channel.
+    fn vector(&self, value: NodeId) -> &[f32] {
+        let view = self.view(value);
+        &view.data[..view.layout.len()]
+    }
+
+    fn layout(&self, value: NodeId) -> Layout {
+        self.plan.place(value).layout
+    }
+
+    /// Takes a value's slot out of the workspace, so that it can be written while others are read.
+    fn take(&mut self, value: NodeId) -> AlignedBuf {
+        std::mem::take(&mut self.workspace.slots[self.plan.place(value).slot])
+    }
+
+    fn put(&mut self, value: NodeId, slot: AlignedBuf) {
+        self.workspace.slots[self.plan.place(value).slot] = slot;
+    }
+
+    fn result(&self, value: NodeId) -> Tensor {
+        let from = self.view(value);
+        let Layout { images, height, width, channels, .. } = from.layout;
+        let shape =
+            if height * width == 1 { vec![images, channels] } else { vec![images, height, width, channels] };
+        let mut tensor = Tensor::zeros(&shape);
+        let dense = Layout::dense(images, height, width, channels);
+        kernels::copy(from, &mut ViewMut::new(tensor.data_mut(), dense));
+        tensor
+    }
+
+    fn step(&mut self, step: &Step, input: &[f32]) {
+        let mut slot = self.take(step.value);
+        let mut output = ViewMut::new(&mut slot, self.layout(step.value));
+        let cpu = &self.model.cpu;
+        let read = |i: usize| self.view(step.inputs[i]);
+        match &step.operation {
+            Operation::Input => {
+                let layout = output.layout;
+                let dense = Layout::dense(layout.images, layout.height, layout.width, layout.channels);
+                kernels::copy(View::new(input, dense), &mut output);
+            }
+            Operation::Dense { .. } => self.dense(step, &mut output),
+            Operation::Depthwise { .. } => self.depthwise(step, &mut output),
+            Operation::Affine { scale, shift } => kernels::affine(scale, shift, read(0), &mut output),
+            Operation::Activation(function) => kernels::activation(cpu, *function, read(0), &mut output),
+            Operation::Mean => kernels::global_average(read(0), &mut output),
+            Operation::Scale => kernels::scale(read(0), self.vector(step.inputs[1]), &mut output),
+            Operation::Add => kernels::add(read(0), read(1), &mut output),
+        }
+        self.put(step.value, slot);
+    }
+
+    fn dense(&mut self, step: &Step, output: &mut ViewMut<'_>) {
+        let Operation::Dense { conv, packed, activation, gate, residual } = &step.operation else { return };
+        let value = step.inputs[0];
+        let input = self.layout(value);
+        let padding = (conv.pads(input.height).0, conv.pads(input.width).0);
+        // Scaling the weights costs inputs × outputs, scaling the activations inputs × pixels.
+        let gate_weights = gate.filter(|_| input.pixels() >= conv.outputs);
+        let gate_input = gate.filter(|_| gate_weights.is_none());
+        if let Some(gate) = gate_input {
+            let mut slot = self.take(value);
+            let gate = self.vector(gate);
+            kernels::scale_in_place(&self.model.cpu, &mut ViewMut::new(&mut slot, input), gate);
+            self.put(value, slot);
+        }
+        let mut scratch = std::mem::take(&mut self.workspace.scratch);
+        let gating = gate_weights.map(|gate| (self.vector(gate), &mut scratch));
+        let residual = residual.map(|residual| self.view(residual));
+        let epilogue = Epilogue { activation: *activation, residual };
+        kernels::conv2d(&self.model.cpu, packed, self.view(value), padding, gating, output, epilogue);
+        self.workspace.scratch = scratch;
+    }
+
+    fn depthwise(&mut self, step: &Step, output: &mut ViewMut<'_>) {
+        let Operation::Depthwise { conv, packed, activation, mean } = &step.operation else { return };
+        let layout = self.layout(step.inputs[0]);
+        let padding = (conv.pads(layout.height).0, conv.pads(layout.width).0);
+        let mut sums = std::mem::take(&mut self.workspace.sums);
+        let mut partial = mean.map(|_| PartialSums::new(&mut sums));
+        let input = self.view(step.inputs[0]);
+        kernels::depthwise(&self.model.cpu, packed, input, padding, output, *activation, partial.as_mut());
+        if let Some(mean) = *mean {
+            let mut slot = self.take(mean);
+            let len = self.layout(mean).len();
+            kernels::mean_of_sums(&sums, &output.layout, &mut slot[..len]);
+            self.put(mean, slot);
+        }
+        self.workspace.sums = sums;
+    }
+}

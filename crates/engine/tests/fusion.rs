@@ -1,0 +1,160 @@
+//! The compiled model against itself without fusions, on every instruction set, and its promises about
+//! shapes, threads and taps.
+
+use std::collections::HashMap;
+
+use effigy_arch::{EfficientNet, Graph, ParamRole};
+use effigy_engine::{EngineError, Isa, Model, Options};
+use effigy_tensor::Tensor;
+
+/// Values in −1..1 from a linear congruential generator.
+fn noise(len: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
+    let step = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(step).collect()
+}
+
+/// Random parameters under which activations neither vanish nor explode, BatchNorm's included.
+fn parameters(graph: &Graph) -> HashMap<String, Tensor> {
+    let specs = graph.param_specs();
+    let tensors = specs.iter().enumerate().map(|(i, spec)| {
+        let len = spec.shape.iter().product();
+        let fan_in: usize = spec.shape[1..].iter().product();
+        let values = noise(len, i as u32).into_iter().map(|v| match spec.role {
+            ParamRole::Weight if spec.shape.len() > 1 => v * (4.0 / fan_in as f32).sqrt(),
+            ParamRole::Weight | ParamRole::RunningVar => 1.0 + v * 0.5,
+            ParamRole::Bias | ParamRole::RunningMean => v * 0.3,
+        });
+        (spec.name.clone(), Tensor::new(&spec.shape, values.collect()).unwrap())
+    });
+    tensors.collect()
+}
+
+fn input(graph: &Graph, images: usize, height: usize, width: usize) -> Tensor {
+    let shape = [images, height, width, graph.input_channels()];
+    Tensor::new(&shape, noise(shape.iter().product(), 99)).unwrap()
+}
+
+/// Largest difference as a share of the range of `b`.
+fn difference(a: &Tensor, b: &Tensor) -> f32 {
+    assert_eq!(a.shape(), b.shape());
+    let range = b.data().iter().fold(0.0_f32, |max, v| max.max(v.abs()));
+    assert!(range.is_finite() && range > 0.0, "an activation is dead");
+    let largest = a.data().iter().zip(b.data()).fold(0.0_f32, |max, (a, b)| max.max((a - b).abs()));
+    largest / range
+}
+
+/// Rounding through some eighty layers, relative to the output's range.
+const TOLERANCE: f32 = 5e-5;
+
+#[test]
+fn fused_equals_unfused_on_every_instruction_set() {
+    for name in [
+        "efficientnet-b0",
+        "efficientnet-lite0",
+        "efficientnetv2-b0",
+        "efficientnet-edgetpu-s",
+        "efficientnet_b0",
+    ] {
+        let graph = EfficientNet::from_name(name).unwrap().with_classes(20).graph();
+        let parameters = parameters(&graph);
+        let input = input(&graph, 2, 65, 49);
+        let plain = Options { fuse: false, threads: 1, ..Options::default() };
+        let expected = Model::new(&graph, &parameters, &plain).unwrap().run(&input).unwrap();
+        for isa in Isa::available() {
+            let options = Options { isa, threads: 2, ..Options::default() };
+            let result = Model::new(&graph, &parameters, &options).unwrap().run(&input).unwrap();
+            let difference = difference(&result[0], &expected[0]);
+            assert!(difference < TOLERANCE, "{name} on {}: {difference}", isa.name());
+        }
+    }
+}
+
+#[test]
+fn every_node_can_be_tapped() {
+    let graph = EfficientNet::from_name("efficientnet-b0").unwrap().graph();
+    let parameters = parameters(&graph);
+    let input = input(&graph, 1, 64, 64);
+    let taps: Vec<String> = graph.nodes.iter().map(|node| node.name.clone()).collect();
+    let all = Options { taps: taps.clone(), ..Options::default() };
+    let all = Model::new(&graph, &parameters, &all).unwrap().run(&input).unwrap();
+    for (i, tap) in taps.iter().enumerate().step_by(7) {
+        let one = Options { taps: vec![tap.clone()], ..Options::default() };
+        let one = Model::new(&graph, &parameters, &one).unwrap().run(&input).unwrap();
+        let difference = difference(&one[1], &all[i + 1]);
+        assert!(difference < TOLERANCE, "{tap}: {difference}");
+    }
+    let unknown = Options { taps: vec!["blocks.99".into()], ..Options::default() };
+    let error = Model::new(&graph, &parameters, &unknown).unwrap_err();
+    assert_eq!(error, EngineError::UnknownTap("blocks.99".into()));
+}
+
+#[test]
+fn a_batch_equals_its_pictures() {
+    let graph = EfficientNet::from_name("efficientnet-b0").unwrap().graph();
+    let model = Model::new(&graph, &parameters(&graph), &Options::default()).unwrap();
+    let batch = input(&graph, 3, 40, 56);
+    let together = model.run(&batch).unwrap().remove(0);
+    let len = 40 * 56 * 3;
+    for image in 0..3 {
+        let one = batch.data()[image * len..(image + 1) * len].to_vec();
+        let one = model.run(&Tensor::new(&[1, 40, 56, 3], one).unwrap()).unwrap().remove(0);
+        assert_eq!(one.data(), &together.data()[image * 1000..(image + 1) * 1000]);
+    }
+}
+
+#[test]
+fn threads_and_callers_do_not_change_a_bit() {
+    let graph = EfficientNet::from_name("efficientnet-b0").unwrap().graph();
+    let parameters = parameters(&graph);
+    let input = input(&graph, 1, 75, 96);
+    let run = |threads| {
+        let options = Options { threads, ..Options::default() };
+        Model::new(&graph, &parameters, &options).unwrap().run(&input).unwrap()
+    };
+    let one = run(1);
+    assert_eq!(one, run(2));
+    assert_eq!(one, run(5));
+    let model = Model::new(&graph, &parameters, &Options { threads: 2, ..Options::default() }).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..3).for_each(|_| assert_eq!(model.run(&input).unwrap(), one)));
+        }
+    });
+}
+
+#[test]
+fn tiny_and_changing_inputs() {
+    for name in ["efficientnet-b0", "efficientnet_b0"] {
+        let graph = EfficientNet::from_name(name).unwrap().with_in_channels(1).graph();
+        let model = Model::new(&graph, &parameters(&graph), &Options::default()).unwrap();
+        for (h, w) in [(1, 1), (1, 33), (2, 3), (33, 1), (31, 64), (1, 1)] {
+            let result = model.run(&input(&graph, 1, h, w)).unwrap();
+            assert_eq!(result[0].shape(), [1, 1000]);
+            assert!(result[0].data().iter().all(|v| v.is_finite()));
+        }
+        for shape in [vec![1, 8, 8, 3], vec![8, 8, 1], vec![0, 8, 8, 1], vec![1, 0, 8, 1]] {
+            let error = model.run(&Tensor::zeros(&shape)).unwrap_err();
+            assert_eq!(error, EngineError::InputShape { actual: shape, channels: 1 });
+        }
+    }
+}
+
+#[test]
+fn missing_and_misshapen_parameters_are_named() {
+    let graph = EfficientNet::from_name("efficientnet-b0").unwrap().graph();
+    let mut parameters = parameters(&graph);
+    let name = "blocks.1.depthwise.bn.running_var";
+    parameters.insert(name.into(), Tensor::zeros(&[5]));
+    let error = Model::new(&graph, &parameters, &Options::default()).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        format!("node blocks.1.depthwise.bn: parameter {name} has 5 values, but shape [96] needs 96")
+    );
+    parameters.remove(name);
+    let error = Model::new(&graph, &parameters, &Options::default()).unwrap_err().to_string();
+    assert_eq!(error, format!("node blocks.1.depthwise.bn: parameter {name} is missing"));
+}
