@@ -1,0 +1,76 @@
+//! The one kind of picture that everything after decoding sees.
+
+use crate::VisionError;
+
+/// An 8-bit RGB picture, upright, at least 1×1.
+///
+/// Rows from top to bottom, pixels from left to right, bytes R G B, nothing between rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    width: usize,
+    height: usize,
+    pixels: Vec<u8>,
+}
+
+impl Picture {
+    /// A picture from `width · height · 3` bytes.
+    ///
+    /// # Errors
+    /// [`VisionError::Shape`] where a side is zero or the number of bytes is another.
+    pub fn new(width: usize, height: usize, pixels: Vec<u8>) -> Result<Self, VisionError> {
+        let expected = width.checked_mul(height).and_then(|n| n.checked_mul(3));
+        if pixels.is_empty() || expected != Some(pixels.len()) {
+            return Err(VisionError::Shape { width, height, bytes: pixels.len() });
+        }
+        Ok(Self { width, height, pixels })
+    }
+
+    /// Width in pixels, at least 1.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Height in pixels, at least 1.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// `height · width · 3` bytes, row by row, R G B.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// The pixels of row `y`, counted from the top.
+    ///
+    /// # Panics
+    /// Where `y` is not below the height.
+    pub fn row(&self, y: usize) -> &[[u8; 3]] {
+        let (pixels, _) = self.pixels.as_chunks();
+        &pixels[y * self.width..(y + 1) * self.width]
+    }
+
+    /// The bytes, as [`Picture::pixels`] gives them, without a copy.
+    pub fn into_pixels(self) -> Vec<u8> {
+        self.pixels
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_bytes_that_do_not_fill_the_picture() {
+        assert!(Picture::new(2, 1, vec![0; 6]).is_ok());
+        for (width, height, bytes) in [(0, 0, 0), (0, 5, 0), (2, 1, 5), (2, 1, 7), (usize::MAX, 2, 6)] {
+            let error = Picture::new(width, height, vec![0; bytes]).unwrap_err();
+            assert!(matches!(error, VisionError::Shape { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn rows_are_counted_from_the_top() {
+        let picture = Picture::new(1, 2, vec![1, 2, 3, 4, 5, 6]).unwrap();
+        assert_eq!(picture.row(1), [[4, 5, 6]]);
+    }
+}
