@@ -32,6 +32,9 @@ pub(crate) struct Tile<'a> {
     pub(crate) columns: usize,
 }
 
+/// How many values ahead B is fetched: the weights of late layers come from beyond the second-level cache.
+const PREFETCH: usize = 512;
+
 struct TileKernel<'a, const ROWS: usize, const VECTORS: usize>(Tile<'a>);
 
 impl<const ROWS: usize, const VECTORS: usize> Kernel for TileKernel<'_, ROWS, VECTORS> {
@@ -50,6 +53,9 @@ impl<const ROWS: usize, const VECTORS: usize> Kernel for TileKernel<'_, ROWS, VE
                 let mut a = a.add(segment * segment_pitch);
                 for _ in 0..segment_len {
                     let column: [S::V; VECTORS] = std::array::from_fn(|v| s.load(b.add(v * S::LANES)));
+                    for v in 0..VECTORS {
+                        s.prefetch(b.wrapping_add(PREFETCH + v * S::LANES));
+                    }
                     for (row, acc) in acc.iter_mut().enumerate() {
                         let x = s.splat(*a.add(row * pitch));
                         for v in 0..VECTORS {

@@ -51,6 +51,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `1 / a` to within 1e-7 relative, for `a` in 1..2¹²⁵.
     fn reciprocal(self, a: Self::V) -> Self::V;
 
+    /// Asks for the cache line of `p`, which need not be a valid address.
+    fn prefetch(self, p: *const f32);
+
     /// Reads [`Simd::LANES`] values.
     ///
     /// # Safety
