@@ -327,6 +327,37 @@ impl Graph {
         self.nodes.iter().zip(extents).map(|(node, extent)| node.macs(extent)).collect()
     }
 
+    /// The most bytes of `f32` activations that live at once when nodes run one by one in order, for
+    /// one picture: each from the node that makes it to the last that reads it, outputs to the end.
+    ///
+    /// This counts the graph as it stands; fusing nodes needs less.
+    #[must_use]
+    pub fn peak_activation_bytes(&self, height: usize, width: usize) -> u64 {
+        let mut last_read: Vec<usize> = (0..self.nodes.len()).collect();
+        for (id, node) in self.iter() {
+            for input in &node.inputs {
+                last_read[input.0] = id.0;
+            }
+        }
+        for output in &self.outputs {
+            last_read[output.0] = self.nodes.len();
+        }
+        let extents = self.extents(height, width);
+        let bytes = |e: Extent| (e.height * e.width * e.channels * size_of::<f32>()) as u64;
+        let (mut live, mut peak) = (0, 0);
+        for now in 0..self.nodes.len() {
+            live += bytes(extents[now]);
+            peak = peak.max(live);
+            // What is read here for the last time; a node nobody reads ends with itself.
+            let mut dying: Vec<usize> = self.nodes[now].inputs.iter().map(|id| id.0).collect();
+            dying.push(now);
+            dying.dedup();
+            dying.retain(|&id| last_read[id] == now);
+            live -= dying.iter().map(|&id| bytes(extents[id])).sum::<u64>();
+        }
+        peak
+    }
+
     /// Multiply-accumulates for one picture: convolutions and linear layers.
     #[must_use]
     pub fn macs(&self, height: usize, width: usize) -> u64 {
