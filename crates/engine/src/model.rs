@@ -12,7 +12,7 @@ use effigy_tensor::Tensor;
 use crate::error::EngineError;
 use crate::passes;
 use crate::plan::Plan;
-use crate::program::{Kind, Program};
+use crate::program::{Dense, Kind, Program};
 
 /// Where a model finds its parameters.
 pub trait Parameters {
@@ -82,6 +82,7 @@ pub(crate) enum Operation {
         residual: Option<NodeId>,
     },
     Depthwise {
+        expand: Option<Expand>,
         conv: Conv,
         packed: PackedDepthwise,
         activation: Activation,
@@ -95,6 +96,14 @@ pub(crate) enum Operation {
     Mean,
     Scale,
     Add,
+}
+
+/// A 1×1 convolution that runs row by row with the depthwise one after it.
+#[derive(Debug)]
+pub(crate) struct Expand {
+    pub(crate) conv: Conv,
+    pub(crate) packed: PackedConv,
+    pub(crate) activation: Activation,
 }
 
 /// How long a step took.
@@ -204,20 +213,21 @@ impl Operation {
     fn pack(isa: Isa, kind: Kind) -> Self {
         match kind {
             Kind::Input => Self::Input,
-            Kind::Dense(dense) => {
-                let Conv { inputs, outputs, kernel, stride, .. } = dense.conv;
-                let shape = ConvShape { inputs, outputs, kernel, stride };
-                Self::Dense {
-                    conv: dense.conv,
-                    packed: PackedConv::new(isa, shape, &dense.weights, &dense.bias),
-                    activation: dense.activation,
-                    gate: dense.gate,
-                    residual: dense.residual,
-                }
-            }
+            Kind::Dense(dense) => Self::Dense {
+                conv: dense.conv,
+                packed: pack_dense(isa, &dense),
+                activation: dense.activation,
+                gate: dense.gate,
+                residual: dense.residual,
+            },
             Kind::Depthwise(depthwise) => {
                 let Conv { kernel, stride, .. } = depthwise.conv;
                 Self::Depthwise {
+                    expand: depthwise.expand.map(|dense| Expand {
+                        conv: dense.conv,
+                        packed: pack_dense(isa, &dense),
+                        activation: dense.activation,
+                    }),
                     conv: depthwise.conv,
                     packed: PackedDepthwise::new(isa, kernel, stride, &depthwise.weights, &depthwise.bias),
                     activation: depthwise.activation,
@@ -232,7 +242,15 @@ impl Operation {
         }
     }
 
-    /// The convolution, where the operation is one.
+    /// The convolution that reads the input, where there is one.
+    pub(crate) fn first_conv(&self) -> Option<&Conv> {
+        match self {
+            Self::Depthwise { expand: Some(expand), .. } => Some(&expand.conv),
+            _ => self.conv(),
+        }
+    }
+
+    /// The convolution that computes the output, where there is one.
     pub(crate) fn conv(&self) -> Option<&Conv> {
         match self {
             Self::Dense { conv, .. } | Self::Depthwise { conv, .. } => Some(conv),
@@ -243,6 +261,9 @@ impl Operation {
     fn describe(&self) -> String {
         match self {
             Self::Dense { conv, .. } => format!("dense {0}×{0}", conv.kernel),
+            Self::Depthwise { expand: Some(_), conv, .. } => {
+                format!("expand + depthwise {0}×{0}", conv.kernel)
+            }
             Self::Depthwise { conv, .. } => format!("depthwise {0}×{0}", conv.kernel),
             Self::Input => "input".into(),
             Self::Affine { .. } => "affine".into(),
@@ -254,8 +275,13 @@ impl Operation {
     }
 }
 
+fn pack_dense(isa: Isa, dense: &Dense) -> PackedConv {
+    let Conv { inputs, outputs, kernel, stride, .. } = dense.conv;
+    PackedConv::new(isa, ConvShape { inputs, outputs, kernel, stride }, &dense.weights, &dense.bias)
+}
+
 impl Step {
-    /// Every value that the step reads, with the convolution that reads it through a window.
+    /// Every value that the step reads.
     pub(crate) fn reads(&self) -> impl Iterator<Item = NodeId> + '_ {
         let fused = match &self.operation {
             Operation::Dense { gate, residual, .. } => [*gate, *residual],

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use effigy_arch::{Conv, Extent, NodeId};
-use effigy_kernels::{Halo, Layout, PartialSums};
+use effigy_kernels::{Halo, Layout, PartialSums, expand_scratch_len};
 use effigy_tensor::AlignedBuf;
 
 use crate::model::{Model, Operation, Step};
@@ -32,7 +32,7 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct Workspace {
     pub(crate) slots: Vec<AlignedBuf>,
-    /// Gated weights.
+    /// Gated weights, or the expansion between two convolutions.
     pub(crate) scratch: AlignedBuf,
     /// Sums of a depthwise convolution's output.
     pub(crate) sums: AlignedBuf,
@@ -43,7 +43,7 @@ impl Plan {
         let extents = model.graph.extents(height, width);
         let mut layouts = layouts(&model.steps, images, &extents);
         for step in &model.steps {
-            if let (Some(conv), Some(&input)) = (step.operation.conv(), step.inputs.first()) {
+            if let (Some(conv), Some(&input)) = (step.operation.first_conv(), step.inputs.first()) {
                 let layout = layouts.get_mut(&input).expect("a step reads what an earlier one wrote");
                 layout.halo = layout.halo.union(window_halo(conv, layout.height, layout.width));
             }
@@ -51,6 +51,10 @@ impl Plan {
         let (places, slot_lens) = assign_slots(model, &layouts);
         let scratch = |step: &Step| match &step.operation {
             Operation::Dense { packed, gate: Some(_), .. } => packed.scratch_len(),
+            Operation::Depthwise { expand: Some(expand), conv, packed, .. } => {
+                let expanded = expanded_layout(&expand.conv, conv, &layouts[&step.inputs[0]]);
+                expand_scratch_len(&model.cpu, packed, &expanded, &layouts[&step.value])
+            }
             _ => 0,
         };
         let sums = |step: &Step| match &step.operation {
@@ -113,6 +117,12 @@ fn window_halo(conv: &Conv, height: usize, width: usize) -> Halo {
     };
     let (top, left) = (conv.pads(height).0, conv.pads(width).0);
     Halo { top, left, bottom: after(height, top), right: after(width, left) }
+}
+
+/// The activation between an expansion of `input` and the depthwise convolution that reads it.
+pub(crate) fn expanded_layout(expand: &Conv, depthwise: &Conv, input: &Layout) -> Layout {
+    let halo = window_halo(depthwise, input.height, input.width);
+    Layout { channels: expand.outputs, halo, ..*input }
 }
 
 /// Gives every value a slot that no other value alive at the same time has. The best fitting free slot

@@ -53,8 +53,10 @@ pub(crate) struct Dense {
     pub(crate) residual: Option<NodeId>,
 }
 
-/// `activation(weights ∗ input + bias)`.
+/// `activation(weights ∗ input + bias)`, the input expanded first where there is an expansion.
 pub(crate) struct Depthwise {
+    /// A 1×1 convolution between the input and this one.
+    pub(crate) expand: Option<Dense>,
     pub(crate) conv: Conv,
     pub(crate) weights: Vec<f32>,
     pub(crate) bias: Vec<f32>,
@@ -139,7 +141,7 @@ fn lower_node(node: &Node, parameters: &dyn Parameters) -> Result<Option<Kind>, 
             let bias = if conv.bias { next().into_owned() } else { vec![0.0; conv.outputs] };
             if conv.is_depthwise() {
                 let activation = Activation::Identity;
-                Kind::Depthwise(Depthwise { conv, weights, bias, activation, mean: None })
+                Kind::Depthwise(Depthwise { expand: None, conv, weights, bias, activation, mean: None })
             } else if conv.groups == 1 {
                 Kind::Dense(Dense::plain(conv, weights, bias))
             } else {

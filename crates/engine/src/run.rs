@@ -7,7 +7,7 @@ use effigy_kernels::{self as kernels, Epilogue, Layout, PartialSums, View, ViewM
 use effigy_tensor::{AlignedBuf, Tensor};
 
 use crate::model::{Model, Operation, Step};
-use crate::plan::{Plan, Workspace};
+use crate::plan::{Plan, Workspace, expanded_layout};
 
 impl Plan {
     /// Runs every step on `input` (dense, of the plan's shape) and copies the results out.
@@ -119,13 +119,34 @@ impl Call<'_> {
     }
 
     fn depthwise(&mut self, step: &Step, output: &mut ViewMut<'_>) {
-        let Operation::Depthwise { conv, packed, activation, mean } = &step.operation else { return };
-        let layout = self.layout(step.inputs[0]);
-        let padding = (conv.pads(layout.height).0, conv.pads(layout.width).0);
+        let Operation::Depthwise { expand, conv, packed, activation, mean } = &step.operation else { return };
         let mut sums = std::mem::take(&mut self.workspace.sums);
+        let mut scratch = std::mem::take(&mut self.workspace.scratch);
         let mut partial = mean.map(|_| PartialSums::new(&mut sums));
+        let partial = partial.as_mut();
         let input = self.view(step.inputs[0]);
-        kernels::depthwise(&self.model.cpu, packed, input, padding, output, *activation, partial.as_mut());
+        let padding = (conv.pads(input.layout.height).0, conv.pads(input.layout.width).0);
+        let cpu = &self.model.cpu;
+        match expand {
+            None => kernels::depthwise(cpu, packed, input, padding, output, *activation, partial),
+            Some(expand) => {
+                let expanded = expanded_layout(&expand.conv, conv, &input.layout);
+                let expand = (&expand.packed, expand.activation);
+                kernels::expand_depthwise(
+                    cpu,
+                    expand,
+                    input,
+                    expanded,
+                    &mut scratch,
+                    packed,
+                    padding,
+                    output,
+                    *activation,
+                    partial,
+                );
+            }
+        }
+        self.workspace.scratch = scratch;
         if let Some(mean) = *mean {
             let mut slot = self.take(mean);
             let len = self.layout(mean).len();

@@ -6,7 +6,7 @@ use crate::Cpu;
 use crate::epilogue::{Activation, Epilogue};
 use crate::gemm::{MAX_ROWS, Operand, PackedMatrix, Panel, Spill, Tile, finish_rows, run_tile};
 use crate::isa::{Isa, Kernel, Simd};
-use crate::layout::{Layout, SharedPtr, View, ViewMut};
+use crate::layout::{Halo, Layout, SharedPtr, View, ViewMut};
 
 /// The shape of a dense convolution (one group).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,6 +204,40 @@ fn convolve(
         let panels = &conv.matrix.panels[split(conv.matrix.panels.len(), panel_parts, part)];
         cpu.isa.run(Part { job: &job, spans, span, panels });
     });
+}
+
+/// Rows of one image through a 1×1 convolution, on the calling thread: `out` is where the first of them
+/// goes, its left halo included, and `layout` (of one image, without rows above and below) how they lie.
+///
+/// # Safety
+/// The rows must exist in `input`, `layout` must have as many of the same width, and its length must be
+/// valid for writing behind `out`, by this thread alone.
+pub(crate) unsafe fn convolve_rows(
+    isa: Isa,
+    conv: &PackedConv,
+    activation: Activation,
+    input: View<'_>,
+    (image, first_row): (usize, usize),
+    out: SharedPtr,
+    layout: Layout,
+) {
+    let start = input.layout.index(image, first_row, 0) - input.layout.halo.left * input.layout.channels;
+    let halo = Halo { top: 0, bottom: 0, ..input.layout.halo };
+    let rows = Layout { images: 1, height: layout.height, halo, ..input.layout };
+    let input = View::new(&input.data[start..], rows);
+    let job = Job {
+        conv,
+        b: &conv.matrix.values,
+        input,
+        padding: (0, 0),
+        first_pixel: 0,
+        out,
+        layout,
+        activation,
+        residual: None,
+        runs: runs(conv.shape, &rows, &layout, 1),
+    };
+    isa.run(Part { job: &job, spans: 1, span: 0, panels: &conv.matrix.panels });
 }
 
 struct Job<'a> {

@@ -5,7 +5,6 @@ use std::ops::Range;
 use effigy_tensor::AlignedBuf;
 
 use crate::Cpu;
-use crate::conv::split;
 use crate::epilogue::{Activation, Map, WithMap};
 use crate::isa::{Isa, Kernel, Simd};
 use crate::layout::{Layout, SharedPtr, View, ViewMut};
@@ -42,6 +41,31 @@ impl PackedDepthwise {
         Self { channels, kernel, stride, weights: packed, bias: padded_bias }
     }
 
+    /// Input pixels, padding included, that `outputs` pixels of an axis reach over.
+    pub(crate) fn reach(&self, outputs: usize) -> usize {
+        (outputs - 1) * self.stride + self.kernel
+    }
+
+    pub(crate) fn check(&self, input: &Layout, (top, left): (usize, usize), output: &Layout) {
+        assert_eq!((input.channels, output.channels), (self.channels, self.channels), "channels");
+        assert_eq!(input.images, output.images, "batch");
+        assert!(
+            top <= input.halo.top && left <= input.halo.left,
+            "({top}, {left}) zeros are not in {input:?}"
+        );
+        assert!(output.height > 0 && output.width > 0, "an output has pixels");
+        assert!(
+            self.reach(output.height) <= top + input.height + input.halo.bottom,
+            "{input:?} → {output:?}"
+        );
+        assert!(self.reach(output.width) <= left + input.width + input.halo.right, "{input:?} → {output:?}");
+    }
+
+    /// The padded input rows that some output rows need.
+    pub(crate) fn window(&self, rows: &Range<usize>) -> Range<usize> {
+        rows.start * self.stride..self.reach(rows.end)
+    }
+
     /// Bytes held.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -71,60 +95,83 @@ pub fn depthwise(
     sums: Option<&mut PartialSums<'_>>,
 ) {
     let layout = output.layout;
-    check(conv, &input.layout, padding, &layout);
+    conv.check(&input.layout, padding, &layout);
     output.clear_halo();
+    let job = Job::new(conv, output, activation, sums);
     let row_parts = PartialSums::parts(layout.height);
-    if let Some(sums) = &sums {
-        sums.check(&layout);
-    }
-    let channel_parts = if layout.height <= 16 { conv.channels.div_ceil(TASK_CHANNELS) } else { 1 };
-    let job = Job {
-        conv,
-        input,
-        padding,
-        out: SharedPtr::new(output.data),
-        layout,
-        activation,
-        sums: sums.map(|sums| SharedPtr::new(sums.data)),
-    };
+    // Rows are cut where there are many; where there are few, channels.
+    let channel_parts = if row_parts == 1 { conv.channels.div_ceil(TASK_CHANNELS) } else { 1 };
+    let part_channels = conv.channels.div_ceil(channel_parts).next_multiple_of(cpu.isa.lanes());
     cpu.pool.run(layout.images * row_parts * channel_parts, |task| {
         let (rest, channel_part) = (task / channel_parts, task % channel_parts);
         let (image, row_part) = (rest / row_parts, rest % row_parts);
-        let first = channel_part * conv.channels.div_ceil(channel_parts).next_multiple_of(cpu.isa.lanes());
-        let last = first + conv.channels.div_ceil(channel_parts).next_multiple_of(cpu.isa.lanes());
-        let rows = split(layout.height, row_parts, row_part);
-        let channels = first.min(conv.channels)..last.min(conv.channels);
-        cpu.isa.run(Part { job: &job, image, rows, channels, sums_at: (rest) * conv.channels });
+        let first = (channel_part * part_channels).min(conv.channels);
+        let channels = first..(first + part_channels).min(conv.channels);
+        let source = Source::new(input, image, padding);
+        cpu.isa.run(Part { job: &job, source, image, row_part, channels });
     });
 }
 
-fn check(conv: &PackedDepthwise, input: &Layout, (top, left): (usize, usize), output: &Layout) {
-    assert_eq!((input.channels, output.channels), (conv.channels, conv.channels), "channels");
-    assert_eq!(input.images, output.images, "batch");
-    assert!(top <= input.halo.top && left <= input.halo.left, "({top}, {left}) zeros are not in {input:?}");
-    assert!(output.height > 0 && output.width > 0, "an output has pixels");
-    let reach = |out: usize| (out - 1) * conv.stride + conv.kernel;
-    assert!(reach(output.height) <= top + input.height + input.halo.bottom, "{input:?} → {output:?}");
-    assert!(reach(output.width) <= left + input.width + input.halo.right, "{input:?} → {output:?}");
-}
-
-struct Job<'a> {
+/// What all tasks of a depthwise convolution share.
+pub(crate) struct Job<'a> {
     conv: &'a PackedDepthwise,
-    input: View<'a>,
-    padding: (usize, usize),
     out: SharedPtr,
     layout: Layout,
     activation: Activation,
     sums: Option<SharedPtr>,
 }
 
+impl<'a> Job<'a> {
+    pub(crate) fn new(
+        conv: &'a PackedDepthwise,
+        output: &mut ViewMut<'_>,
+        activation: Activation,
+        sums: Option<&mut PartialSums<'_>>,
+    ) -> Self {
+        if let Some(sums) = &sums {
+            sums.check(&output.layout);
+        }
+        Self {
+            conv,
+            out: SharedPtr::new(output.data),
+            layout: output.layout,
+            activation,
+            sums: sums.map(|sums| SharedPtr::new(sums.data)),
+        }
+    }
+}
+
+/// The padded rows of one image that the windows pass over. Row 0 lies as far above the picture as the
+/// padding says.
+#[derive(Clone, Copy)]
+pub(crate) struct Source {
+    /// The first padded value of row 0.
+    pub(crate) base: *const f32,
+    /// Values from a row to the next.
+    pub(crate) pitch: usize,
+    /// Row r lies at place r mod `ring`: only the last few rows need to be in memory.
+    pub(crate) ring: usize,
+}
+
+impl Source {
+    fn new(input: View<'_>, image: usize, padding: (usize, usize)) -> Self {
+        let Layout { halo, channels, .. } = input.layout;
+        let pitch = input.layout.row_pitch();
+        let start = image * input.layout.image_pitch()
+            + (halo.top - padding.0) * pitch
+            + (halo.left - padding.1) * channels;
+        Self { base: input.data[start..].as_ptr(), pitch, ring: usize::MAX }
+    }
+}
+
 /// One task: some rows and channels of one image.
-struct Part<'a> {
-    job: &'a Job<'a>,
-    image: usize,
-    rows: Range<usize>,
-    channels: Range<usize>,
-    sums_at: usize,
+pub(crate) struct Part<'a> {
+    pub(crate) job: &'a Job<'a>,
+    pub(crate) source: Source,
+    pub(crate) image: usize,
+    /// Which of the parts that [`PartialSums`] cuts the rows into.
+    pub(crate) row_part: usize,
+    pub(crate) channels: Range<usize>,
 }
 
 impl Kernel for Part<'_> {
@@ -145,6 +192,12 @@ impl Kernel for Part<'_> {
 }
 
 impl Part<'_> {
+    /// Where the sums of the task's rows start.
+    fn sums_at(&self) -> usize {
+        let parts = PartialSums::parts(self.job.layout.height);
+        (self.image * parts + self.row_part) * self.job.conv.channels
+    }
+
     /// The task's channels in blocks, each row of a block before the next: a row's neighbours in memory
     /// are used while they are in the cache.
     #[inline(always)]
@@ -154,10 +207,10 @@ impl Part<'_> {
             let block = start..end.min(start + BLOCK_CHANNELS);
             if let Some(sums) = self.job.sums {
                 // SAFETY: this task's rows and channels have a place of their own (`PartialSums::check`).
-                unsafe { std::slice::from_raw_parts_mut(sums.at(self.sums_at + start), block.len()) }
+                unsafe { std::slice::from_raw_parts_mut(sums.at(self.sums_at() + start), block.len()) }
                     .fill(0.0);
             }
-            for y in self.rows.clone() {
+            for y in PartialSums::rows(self.job.layout.height, self.row_part) {
                 let mut channel = block.start;
                 while channel + S::LANES <= block.end {
                     self.row::<S, K, STRIDE>(Lanes { s, first: S::LANES, whole: true }, y, channel);
@@ -183,7 +236,7 @@ impl Part<'_> {
             let finish = FinishRow { lanes, row, pitch: layout.channels, width: layout.width };
             let sum = activation.select(finish);
             if let Some(sums) = sums {
-                let total = sums.at(self.sums_at + channel);
+                let total = sums.at(self.sums_at() + channel);
                 lanes.store(total, lanes.s.add(lanes.load(total), sum));
             }
         }
@@ -214,14 +267,15 @@ impl Part<'_> {
         y: usize,
         channel: usize,
     ) {
-        let Job { conv, input, padding, out, layout, .. } = *self.job;
+        let Job { conv, out, layout, .. } = *self.job;
+        let Source { base, pitch, ring } = self.source;
         let s = lanes.s;
         let (kernel, stride) = if K == 0 { (conv.kernel, conv.stride) } else { (K, STRIDE) };
-        let (pitch, channels) = (input.layout.row_pitch(), layout.channels);
+        let channels = layout.channels;
         let padded = conv.bias.len();
-        let row = input.layout.index(self.image, y * stride, 0) - padding.0 * pitch - padding.1 * channels;
+        let first_row = (y * stride) % ring;
         let out_row = layout.index(self.image, y, 0) + channel;
-        // SAFETY: `check` has established that every window lies within the input's halo and the output
+        // SAFETY: the caller has checked that every window lies within the source's rows and the output
         // row within the output; the lanes' channels exist from `channel` on; no other task writes
         // these rows and channels.
         unsafe {
@@ -231,12 +285,14 @@ impl Part<'_> {
             loop {
                 // The last block overlaps the one before it; results are written again, unchanged.
                 let at = x.min(layout.width - COLUMNS);
-                let from = input.data.as_ptr().add(row + at * stride * channels + channel);
+                let from = base.add(at * stride * channels + channel);
                 let mut acc = [bias; COLUMNS];
                 for ky in 0..kernel {
+                    let row = first_row + ky;
+                    let from = from.add(if row < ring { row } else { row - ring } * pitch);
                     for kx in 0..kernel {
                         let w = s.load(weights.add((ky * kernel + kx) * padded));
-                        let from = from.add(ky * pitch + kx * channels);
+                        let from = from.add(kx * channels);
                         for (column, acc) in acc.iter_mut().enumerate() {
                             *acc = s.fma(lanes.load(from.add(column * stride * channels)), w, *acc);
                         }

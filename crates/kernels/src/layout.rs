@@ -189,6 +189,15 @@ impl SharedPtr {
         Self(data.as_mut_ptr())
     }
 
+    /// The same memory from `offset` on.
+    ///
+    /// # Safety
+    /// `offset` must lie within the slice.
+    pub(crate) unsafe fn from(self, offset: usize) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { self.0.add(offset) })
+    }
+
     /// # Safety
     /// `offset` must lie within the slice, and what is written behind the pointer must be the
     /// calling task's own.

@@ -23,7 +23,8 @@ pub struct ThreadPool {
     owner: Mutex<()>,
 }
 
-type Task<'a> = dyn Fn(usize) + Sync + 'a;
+/// Called with a thread's number and a task's.
+type Task<'a> = dyn Fn(usize, usize) + Sync + 'a;
 
 struct Shared {
     /// Serial number of the job (high half) and unclaimed tasks (low half).
@@ -59,7 +60,7 @@ impl ThreadPool {
         let shared = Arc::new(Shared {
             word: AtomicU64::new(0),
             job: UnsafeCell::new(Job {
-                task: std::ptr::null::<fn(usize)>() as *const Task<'static>,
+                task: std::ptr::null::<fn(usize, usize)>() as *const Task<'static>,
                 tasks: 0,
             }),
             ended: AtomicUsize::new(0),
@@ -73,7 +74,7 @@ impl ThreadPool {
             .map(|i| {
                 let shared = Arc::clone(&shared);
                 let builder = std::thread::Builder::new().name(format!("effigy-{i}"));
-                builder.spawn(move || shared.work()).expect("the system can start a thread")
+                builder.spawn(move || shared.work(i)).expect("the system can start a thread")
             })
             .collect();
         Self { shared, workers, owner: Mutex::new(()) }
@@ -93,10 +94,19 @@ impl ThreadPool {
     /// # Panics
     /// When a task panics.
     pub fn run(&self, tasks: usize, task: impl Fn(usize) + Sync) {
+        self.run_with_thread(tasks, |_, index| task(index));
+    }
+
+    /// As [`run`](Self::run), with `task(thread, index)`: tasks that run at the same time have different
+    /// thread numbers, below [`threads`](Self::threads), so that each may have memory of its own.
+    ///
+    /// # Panics
+    /// When a task panics.
+    pub fn run_with_thread(&self, tasks: usize, task: impl Fn(usize, usize) + Sync) {
         let owner = if tasks > 1 && !self.workers.is_empty() { self.owner.try_lock().ok() } else { None };
         match owner {
             Some(_owner) => self.shared.run(tasks, &task),
-            None => (0..tasks).for_each(task),
+            None => (0..tasks).for_each(|index| task(0, index)),
         }
     }
 }
@@ -118,7 +128,7 @@ impl Shared {
             let _guard = self.sleep.lock();
             self.wake.notify_all();
         }
-        while self.run_one() {}
+        while self.run_one(0) {}
         while self.ended.load(Ordering::Acquire) < tasks {
             std::hint::spin_loop();
         }
@@ -127,8 +137,8 @@ impl Shared {
         }
     }
 
-    /// Claims and runs one task; false when there is none.
-    fn run_one(&self) -> bool {
+    /// Claims and runs one task on the thread of this number; false when there is none.
+    fn run_one(&self, thread: usize) -> bool {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             if word & COUNT == 0 {
@@ -143,17 +153,17 @@ impl Shared {
         // is not rewritten and the closure is alive.
         let (task, tasks) = unsafe { (&*(*self.job.get()).task, (*self.job.get()).tasks) };
         let index = tasks - (word & COUNT) as usize;
-        if catch_unwind(AssertUnwindSafe(|| task(index))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| task(thread, index))).is_err() {
             self.panicked.store(true, Ordering::Relaxed);
         }
         self.ended.fetch_add(1, Ordering::Release);
         true
     }
 
-    /// The life of a worker.
-    fn work(&self) {
+    /// The life of the worker of this number.
+    fn work(&self, thread: usize) {
         while !self.stop.load(Ordering::Relaxed) {
-            if !self.run_one() && !self.spin() {
+            if !self.run_one(thread) && !self.spin() {
                 self.sleep();
             }
         }

@@ -21,6 +21,11 @@ impl<'a> PartialSums<'a> {
         if height <= 16 { 1 } else { height.min(PARTS) }
     }
 
+    /// The rows of a part.
+    pub(crate) fn rows(height: usize, part: usize) -> std::ops::Range<usize> {
+        split(height, Self::parts(height), part)
+    }
+
     /// Values needed for activations of this layout.
     #[must_use]
     pub fn len_for(layout: &Layout) -> usize {
@@ -67,7 +72,7 @@ pub fn global_average(input: View<'_>, output: &mut ViewMut<'_>) {
     let mut sums = vec![0.0; PartialSums::len_for(&layout)];
     for (i, sum) in sums.chunks_exact_mut(layout.channels).enumerate() {
         let (image, part) = (i / parts, i % parts);
-        for y in split(layout.height, parts, part) {
+        for y in PartialSums::rows(layout.height, part) {
             let start = layout.index(image, y, 0);
             for pixel in
                 input.data[start..start + layout.width * layout.channels].chunks_exact(layout.channels)

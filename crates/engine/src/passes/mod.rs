@@ -4,6 +4,7 @@
 
 mod activation;
 mod batch_norm;
+mod expand;
 mod gate;
 mod mean;
 mod residual;
@@ -17,6 +18,7 @@ pub(crate) fn fuse(program: &mut Program) {
     residual::fuse(program);
     mean::fuse(program);
     gate::fuse(program);
+    expand::fuse(program);
 }
 
 /// Visits the units in order; a unit for which `absorb` returns true is removed.
