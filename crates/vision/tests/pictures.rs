@@ -1,5 +1,7 @@
 //! Decoding against Pillow, on the pictures that `golden/make_pictures.py` writes.
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -112,16 +114,9 @@ fn a_bomb_is_refused_by_its_header() {
     let ihdr: Vec<u8> =
         [&b"IHDR"[..], &60_000u32.to_be_bytes(), &60_000u32.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
     bytes[12..29].copy_from_slice(&ihdr);
-    bytes[29..33].copy_from_slice(&crc32(&ihdr).to_be_bytes());
+    bytes[29..33].copy_from_slice(&common::crc32(&ihdr).to_be_bytes());
     let error = decode(&bytes, "bomb.png").unwrap_err();
     assert!(matches!(error, VisionError::TooManyPixels { width: 60_000, height: 60_000, .. }), "{error}");
-}
-
-/// CRC-32 as PNG has it.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
-    })
 }
 
 #[test]

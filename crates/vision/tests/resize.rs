@@ -1,27 +1,11 @@
 //! Resizing against Pillow, through goldens that `golden/make_resize.py` writes.
 
+mod common;
+
 use effigy_arch::Interpolation;
-use effigy_vision::{Picture, resize};
+use effigy_vision::resize;
 
-/// The generator of `make_resize.py`.
-fn noise(width: usize, height: usize, seed: u32) -> Picture {
-    let mut state = seed;
-    let pixels = (0..width * height * 3).map(|_| {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        let byte = (state >> 24) as u8;
-        if seed % 2 == 1 { byte } else { 255 * u8::from(byte > 127) }
-    });
-    Picture::new(width, height, pixels.collect()).unwrap()
-}
-
-/// CRC-32 as zlib has it (reflected polynomial 0xEDB88320).
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
-    })
-}
+use common::{crc32, interpolation, noise};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -34,12 +18,8 @@ fn equals_pillow_to_the_byte() {
     for line in goldens.lines().filter(|line| !line.starts_with('#')) {
         let fields: Vec<&str> = line.split('\t').collect();
         let number = |index: usize| fields[index].parse::<usize>().unwrap();
-        let interpolation = match fields[3] {
-            "bilinear" => Interpolation::Bilinear,
-            _ => Interpolation::Bicubic,
-        };
         let source = noise(number(0), number(1), number(2) as u32);
-        let resized = resize(&source, number(4), number(5), interpolation);
+        let resized = resize(&source, number(4), number(5), interpolation(fields[3]));
         let pixels = resized.pixels();
         assert_eq!(hex(&pixels[..pixels.len().min(24)]), fields[7], "{line}");
         assert_eq!(crc32(pixels) as usize, number(6), "{line}");

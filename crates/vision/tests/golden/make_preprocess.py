@@ -9,6 +9,7 @@ import io
 import random
 import zlib
 
+import numpy as np
 import PIL
 import timm
 import torchvision
@@ -33,4 +34,4 @@ for width, height in PICTURES:
         name = rng.choice(["bilinear", "bicubic"])
         transform = transforms_imagenet_eval(size, crop_pct, interpolation=name, use_prefetcher=True)
         kept = transform(noise(width, height, seed))  # u8, C H W
-        print(width, height, seed, *size, crop_pct, name, zlib.crc32(kept.transpose(1, 2, 0).tobytes()), sep="\t")
+        print(width, height, seed, *size, crop_pct, name, zlib.crc32(np.asarray(kept).transpose(1, 2, 0).tobytes()), sep="\t")
