@@ -1,0 +1,190 @@
+//! From a file to a network with its weights.
+
+use std::path::{Path, PathBuf};
+
+use effigy_arch::{Convention, EfficientNet, ParamSpec, Preprocessing};
+
+use crate::adapt;
+use crate::assume::{self, Assumed};
+use crate::bytes::Bytes;
+use crate::check::{self, Differences};
+use crate::detect::{self, Found};
+use crate::error::WeightsError;
+use crate::format::Format;
+use crate::names::{Family, Names};
+use crate::state_dict::{self, StateDict};
+use crate::weights::{self, Source, Weights};
+
+/// What to do with the classifier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClassifierPolicy {
+    /// As the checkpoint has it.
+    #[default]
+    Keep,
+    /// Without: the network ends with the pooled features.
+    Drop,
+    /// With so many classes. The checkpoint's own if it has as many, otherwise a new one of zeros,
+    /// to be trained.
+    Replace(usize),
+    /// Without the first class: TensorFlow's networks of 1001 classes have «background» there.
+    DropBackground,
+}
+
+/// How to load. The default asks for nothing and takes everything as the checkpoint has it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LoadOptions {
+    /// The network by any name that [`EfficientNet::from_name`] knows. timm's names also settle ε,
+    /// padding and preprocessing, which tensors do not tell.
+    pub model: Option<String>,
+    /// ε and padding, whatever else is assumed.
+    pub convention: Option<Convention>,
+    /// Preprocessing, whatever else is assumed.
+    pub preprocessing: Option<Preprocessing>,
+    /// What to do with the classifier.
+    pub classifier: ClassifierPolicy,
+    /// Input channels that the network shall have. Where the checkpoint's stem has others, its
+    /// filters are summed (to one channel) or repeated and rescaled (to several).
+    pub in_channels: Option<usize>,
+    /// Tensors, under the checkpoint's names, that may be missing, unexpected, misshapen or not
+    /// finite. Those that the network needs become zeros, or ones for BatchNorm's scale and variance.
+    pub excuse: Vec<String>,
+    /// Trained weights rather than averaged ones, where the checkpoint has both.
+    pub raw: bool,
+}
+
+/// A network with its weights.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The network, with the checkpoint's classes, channels, convention and preprocessing.
+    pub model: EfficientNet,
+    /// Its parameters under canonical names.
+    pub weights: Weights,
+    /// Whose names the checkpoint uses.
+    pub family: Family,
+    /// The file's format.
+    pub format: Format,
+    /// What was recognised, assumed and changed, and why: one sentence each, for people.
+    pub assumptions: Vec<String>,
+    /// Names of the classes, where the file has them.
+    pub labels: Option<Vec<String>>,
+}
+
+/// Loads the checkpoint at `path`.
+///
+/// # Errors
+/// When the file cannot be read, holds no EfficientNet, or has missing, unexpected, misshapen or
+/// non-finite tensors; the error lists them all.
+pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, WeightsError> {
+    load_state(&state_dict::read(path)?, path, options)
+}
+
+/// Loads a checkpoint from memory. `name` stands for the path.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_bytes(
+    bytes: impl Into<Bytes>,
+    name: &Path,
+    options: &LoadOptions,
+) -> Result<Loaded, WeightsError> {
+    load_state(&state_dict::read_bytes(bytes, name)?, name, options)
+}
+
+/// What [`load`] and [`crate::inspect()`] learn about a checkpoint before its numbers are touched.
+pub(crate) struct Recognised {
+    pub(crate) found: Found,
+    pub(crate) assumed: Assumed,
+    pub(crate) names: Names,
+    pub(crate) differences: Differences,
+}
+
+pub(crate) fn recognise(
+    state: &StateDict,
+    path: &Path,
+    options: &LoadOptions,
+) -> Result<Recognised, WeightsError> {
+    let path_buf = || path.to_owned();
+    let found = detect::find(state, options.raw)
+        .map_err(|source| WeightsError::Unrecognised { path: path_buf(), source })?;
+    let mut assumed = assume::network(state, &found, path, options.model.as_deref())
+        .map_err(|source| WeightsError::NoModel { path: path_buf(), source })?;
+    let mut model = found.fit(assumed.model.clone());
+    if let Some(convention) = options.convention {
+        assumed.reasons.push("ε and padding: as asked for".to_owned());
+        model = model.with_convention(convention);
+    }
+    if let Some(preprocessing) = &options.preprocessing {
+        assumed.reasons.push("preprocessing: as asked for".to_owned());
+        model = model.with_preprocessing(preprocessing.clone());
+    }
+    let names = Names::new(found.family, &model).ok_or_else(|| WeightsError::NoNames {
+        path: path_buf(),
+        family: found.family,
+        model: model.name.clone(),
+    })?;
+    let mut differences = check::compare(state, &found, &model, &names);
+    differences.excuse(&options.excuse);
+    assumed.model = model;
+    Ok(Recognised { found, assumed, names, differences })
+}
+
+fn load_state(state: &StateDict, path: &Path, options: &LoadOptions) -> Result<Loaded, WeightsError> {
+    let Recognised { found, assumed, names, mut differences } = recognise(state, path, options)?;
+    let Assumed { model, reasons, labels } = assumed;
+    let path: PathBuf = path.to_owned();
+    if !differences.is_empty() {
+        return Err(WeightsError::Mismatch { path, model: model.name, family: found.family, differences });
+    }
+    let mut assumptions = vec![origin(state, &found)];
+    assumptions.extend(reasons);
+
+    let params = model.graph().param_specs().into_iter().map(|spec| {
+        let source = source(state, &found, &names, &spec);
+        if matches!(source, Source::Owned(_)) {
+            assumptions.push(format!("`{}`: initial values, since its lack was excused", spec.name));
+        }
+        (spec.name, source)
+    });
+    let weights = Weights::new(Some(state.clone()), params.collect());
+    differences.not_finite = not_finite(&weights, &names, &found);
+    differences.excuse(&options.excuse);
+    if !differences.is_empty() {
+        return Err(WeightsError::Mismatch { path, model: model.name, family: found.family, differences });
+    }
+    let loaded = Loaded { model, weights, family: found.family, format: state.format(), assumptions, labels };
+    adapt::classifier(loaded, options.classifier)
+        .and_then(|loaded| adapt::stem(loaded, options.in_channels))
+        .map_err(|source| WeightsError::Adapt { path, source })
+}
+
+/// Where in the file the network was found.
+fn origin(state: &StateDict, found: &Found) -> String {
+    let inside = match found.prefix.as_str() {
+        "" => String::new(),
+        prefix => format!(", under `{prefix}`"),
+    };
+    let outside = state.tensors().iter().filter(|tensor| !tensor.name().starts_with(&found.prefix)).count();
+    let outside =
+        if outside == 0 { String::new() } else { format!(" ({outside} other tensors passed over)") };
+    format!("family {}: told by its tensors' names{inside}{outside}", found.family)
+}
+
+/// The tensor of the file; initial values where its lack or its shape was excused.
+fn source(state: &StateDict, found: &Found, names: &Names, spec: &ParamSpec) -> Source {
+    let name = names.foreign(&spec.name).map(|foreign| format!("{}{foreign}", found.prefix));
+    let position = name.and_then(|name| state.position(&name));
+    match position.filter(|&position| state.tensors()[position].shape() == spec.shape) {
+        Some(position) => Source::Stored(position),
+        None => Source::Owned(weights::initial(&spec.shape, spec.role)),
+    }
+}
+
+/// The checkpoint's names of parameters with values that are infinite or not numbers.
+fn not_finite(weights: &Weights, names: &Names, found: &Found) -> Vec<String> {
+    // A sum is finite unless a term is not; only where it is not, look again (it may be just large).
+    let is_finite = |values: &[f32]| {
+        values.iter().map(|v| v * 0.0).sum::<f32>() == 0.0 || values.iter().all(|v| v.is_finite())
+    };
+    let bad = weights.iter().filter(|(_, param)| !is_finite(&param.values));
+    bad.filter_map(|(name, _)| names.foreign(name)).map(|name| format!("{}{name}", found.prefix)).collect()
+}

@@ -1,0 +1,29 @@
+//! effigy's own names: those of the graph's nodes.
+
+use effigy_arch::BlockKind;
+
+use super::{Parts, Scheme};
+
+pub(super) static SCHEME: Scheme = Scheme {
+    ends: |_| {
+        ["stem.conv", "stem.bn", "head.conv", "head.bn", "head.classifier"]
+            .map(|part| (part, part.to_owned()))
+    },
+    block: |block| format!("blocks.{}", block.index),
+    parts,
+};
+
+fn parts(_: BlockKind) -> Parts {
+    &[
+        ("expand.conv", "expand.conv"),
+        ("expand.bn", "expand.bn"),
+        ("depthwise.conv", "depthwise.conv"),
+        ("depthwise.bn", "depthwise.bn"),
+        ("fused.conv", "fused.conv"),
+        ("fused.bn", "fused.bn"),
+        ("se.reduce", "se.reduce"),
+        ("se.expand", "se.expand"),
+        ("project.conv", "project.conv"),
+        ("project.bn", "project.bn"),
+    ]
+}

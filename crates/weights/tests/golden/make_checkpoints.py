@@ -1,0 +1,159 @@
+"""Makes the checkpoints and lists that the tests of effigy-weights read.
+
+    python make_checkpoints.py                    tiny checkpoints and names.tsv, beside this script
+    python make_checkpoints.py --full FOLDER      whole checkpoints of many models, with random values
+
+Made with torch 2.15.0, torchvision 0.29.2, timm 1.0.31, efficientnet-pytorch 0.7.1,
+efficientnet-lite-pytorch 0.1.0, safetensors 0.8.0 and numpy (any version that fits them).
+"""
+
+import argparse
+import collections
+import json
+import pathlib
+import sys
+import warnings
+
+import numpy
+import torch
+
+HERE = pathlib.Path(__file__).parent
+TV = [f"efficientnet_b{i}" for i in range(8)] + [f"efficientnet_v2_{s}" for s in "sml"]
+TIMM = (
+    [f"tf_efficientnet_b{i}" for i in range(9)]
+    + [f"efficientnet_b{i}" for i in range(9)]
+    + ["tf_efficientnet_l2", "efficientnet_l2"]
+    + [f"{p}efficientnet_lite{i}" for p in ("tf_", "") for i in range(5)]
+    + [f"{p}efficientnet_{s}" for p in ("tf_", "") for s in ("es", "em", "el")]
+    + [f"tf_efficientnetv2_{s}" for s in ("b0", "b1", "b2", "b3", "s", "m", "l", "xl")]
+    + [f"efficientnetv2_{s}" for s in ("s", "m", "l", "xl")]
+)
+LUKEMELAS = [f"efficientnet-b{i}" for i in range(9)] + ["efficientnet-l2"]
+LITE = [f"efficientnet-lite{i}" for i in range(5)]
+
+
+def build(family, name):
+    warnings.filterwarnings("ignore")
+    if family == "torchvision":
+        import torchvision
+
+        return getattr(torchvision.models, name)()
+    if family == "timm":
+        import timm
+
+        return timm.create_model(name)
+    if name in LITE:
+        import efficientnet_lite_pytorch
+
+        return efficientnet_lite_pytorch.EfficientNet.from_name(name)
+    import efficientnet_pytorch
+
+    return efficientnet_pytorch.EfficientNet.from_name(name)
+
+
+def models():
+    for family, names in (("lukemelas", LUKEMELAS + LITE), ("timm", TIMM), ("torchvision", TV)):
+        for name in names:
+            yield family, name
+
+
+def fnv1a(text):
+    """64-bit FNV-1a of the text's UTF-8."""
+    value = 0xCBF29CE484222325
+    for byte in text.encode():
+        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return value
+
+
+def write_names():
+    """One line a model: how many tensors it has, and a hash of all their names and shapes."""
+    rows = []
+    for family, name in models():
+        with torch.device("meta"):
+            state = build(family, name).state_dict()
+        lines = [
+            f"{key} {'x'.join(map(str, value.shape))}\n"
+            for key, value in sorted(state.items())
+            if not key.endswith("num_batches_tracked")
+        ]
+        rows.append(f"{family}\t{name}\t{len(lines)}\t{fnv1a(''.join(lines)):016x}\n")
+    (HERE / "names.tsv").write_text("".join(rows))
+
+
+class Unknown:
+    """Something that no reader knows."""
+
+    def __init__(self):
+        self.inner = {"weight": torch.full((2,), 7.0)}
+
+
+def tiny():
+    """Every way in which a tensor can be stored, in a few numbers."""
+    base = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4) / 8
+    state = collections.OrderedDict()
+    state["dense"] = base
+    state["transposed"] = base.permute(2, 0, 1)
+    state["slice"] = base[:, 1:, ::2]
+    state["shared"] = base[1]
+    state["scalar"] = torch.tensor(2.5)
+    state["empty"] = torch.zeros(0, 3)
+    state["parameter"] = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    for dtype in ("float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"):
+        state[dtype] = torch.tensor([0, 1, 2, 100]).to(getattr(torch, dtype))
+    state._metadata = {"": {"version": 1}}
+    return {
+        "epoch": 3,
+        "loss": 0.25,
+        "args": argparse.Namespace(lr=0.1, name="run"),
+        "scalar": numpy.float64(1.5),
+        "array": numpy.arange(3),
+        "big": 1 << 100,
+        "negative": -5,
+        "names": ["a", ("b", None, True)],
+        "set": {1, 2},
+        "raw": b"bytes",
+        "unknown": Unknown(),
+        "state_dict": state,
+    }
+
+
+def write_tiny():
+    content = tiny()
+    for protocol in range(6):
+        for form in ("zip", "legacy"):
+            path = HERE / f"tiny_{form}_{protocol}.pth"
+            torch.save(content, path, pickle_protocol=protocol, _use_new_zipfile_serialization=form == "zip")
+    torch.save(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2)), HERE / "module.pth")
+    values = {
+        f"state_dict.{key}": {"shape": list(value.shape), "values": value.detach().double().flatten().tolist()}
+        for key, value in content["state_dict"].items()
+    }
+    values["unknown.inner.weight"] = {"shape": [2], "values": [7.0, 7.0]}
+    (HERE / "tiny.json").write_text(json.dumps(values, indent=0) + "\n")
+    from safetensors.torch import save_file
+
+    dense = {key: value.detach().contiguous().clone() for key, value in content["state_dict"].items()}
+    save_file(dense, HERE / "tiny.safetensors", metadata={"format": "pt", "note": "hello"})
+
+
+def write_full(folder):
+    """Whole checkpoints as their projects save them, with random values."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(2)
+    for family, name in models():
+        if any(part in name for part in ("l2", "b7", "b8", "xl", "v2_l", "v2_m", "b5", "b6")):
+            continue  # hundreds of megabytes each
+        state = build(family, name).state_dict()
+        for key, value in state.items():
+            if value.is_floating_point():
+                value.copy_(torch.rand_like(value) + 0.5)
+        torch.save(state, folder / f"{family}__{name}.pth")
+        print(family, name)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--full"]:
+        write_full(pathlib.Path(sys.argv[2]))
+    else:
+        write_names()
+        write_tiny()
