@@ -201,11 +201,10 @@ fn timm_ported(name: &str) -> Option<EfficientNet> {
         (Family::V1, "ns_jft_in1k_475") if architecture == "efficientnet_l2" => {
             View(475, 0.936, interpolation, Normalisation::IMAGENET)
         }
-        (Family::Lite, "" | "in1k") => match architecture {
-            "efficientnet_lite3" => View(300, 0.904, interpolation, Normalisation::HALF),
-            "efficientnet_lite4" => View(380, 0.92, interpolation, Normalisation::HALF),
-            _ => view(Normalisation::HALF),
-        },
+        (Family::Lite, "" | "in1k") => {
+            let (size, crop_pct) = timm_lite(architecture);
+            View(size, crop_pct, interpolation, Normalisation::HALF)
+        }
         (Family::EdgeTpu, "" | "in1k") => view(Normalisation::HALF),
         (Family::V2Base, "" | "in1k") => view(Normalisation::IMAGENET),
         (Family::V2Base, "in21k") => view(Normalisation::HALF),
@@ -219,12 +218,26 @@ fn timm_ported(name: &str) -> Option<EfficientNet> {
     Some(view.apply(network.with_classes(classes)))
 }
 
+/// At what size and crop timm sees Lite; for two of them it is not TensorFlow's size.
+fn timm_lite(architecture: &str) -> (usize, f32) {
+    match architecture {
+        "efficientnet_lite1" => (240, 0.882),
+        "efficientnet_lite2" => (260, 0.89),
+        "efficientnet_lite3" => (300, 0.904),
+        "efficientnet_lite4" => (380, 0.92),
+        _ => (224, 0.875),
+    }
+}
+
 /// Weights trained in timm. Views: its `default_cfgs`, at the size it tests at.
 fn timm_native(name: &str) -> Option<EfficientNet> {
     use Normalisation as N;
     let (architecture, tag) = split_tag(name);
     let network = timm_architecture(architecture)?;
-    let Preprocessing { size: [nominal, _], crop_pct: nominal_crop, .. } = network.preprocessing;
+    let (nominal, nominal_crop) = match network.family {
+        Family::Lite => timm_lite(architecture),
+        _ => (network.preprocessing.size[0], network.preprocessing.crop_pct),
+    };
     let (size, crop_pct, normalisation) = match (architecture, tag) {
         ("efficientnet_b0", Some("ra4_e3600_r224_in1k")) => (256, 1.0, N::HALF),
         ("efficientnet_b0", None | Some("ra_in1k")) => (224, 0.875, N::IMAGENET),

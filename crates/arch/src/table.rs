@@ -2,7 +2,8 @@
 //!
 //! Widths, depths, resolutions and dropouts: tensorflow/tpu `efficientnet_builder.py`,
 //! `lite/efficientnet_lite_builder.py` and `edgetpu/efficientnet_edgetpu_builder.py`; google/automl
-//! `efficientnetv2/effnetv2_configs.py`. Crops and filters: timm's `default_cfgs` of its `tf_` models.
+//! `efficientnetv2/effnetv2_configs.py`. Crops and filters: timm's `default_cfgs` of its `tf_` models;
+//! only Lite's crop is .875 at every size, with which `scripts/eval_reference.py` measures its weights.
 
 use crate::Family::{self, EdgeTpu, Lite, V1, V2Base, V2L, V2M, V2S, V2Xl};
 use crate::{Interpolation, Preprocessing};
@@ -112,10 +113,10 @@ static VARIANTS: [Variant; 26] = [
     row("efficientnet-b8",        V1,      (2.2, 3.6), (672, 0.954),   0.5, published(87_413_142, None, 85.5, None, ADVPROP)),
     row("efficientnet-l2",        V1,      (4.3, 5.3), (800, 0.96),    0.5, published(480_309_308, None, 88.4, None, NOISY_STUDENT)),
     row("efficientnet-lite0",     Lite,    (1.0, 1.0), (224, 0.875),   0.2, published(4_652_008, Some("407M"), 75.1, None, LITE_README)),
-    row("efficientnet-lite1",     Lite,    (1.0, 1.1), (240, 0.882),   0.2, published(5_416_680, Some("631M"), 76.7, None, LITE_README)),
-    row("efficientnet-lite2",     Lite,    (1.1, 1.2), (260, 0.89),    0.3, published(6_092_072, Some("899M"), 77.6, None, LITE_README)),
-    bilinear(row("efficientnet-lite3",     Lite,    (1.2, 1.4), (280, 0.897),   0.3, published(8_197_096, Some("1.44B"), 79.8, None, LITE_README))),
-    bilinear(row("efficientnet-lite4",     Lite,    (1.4, 1.8), (300, 0.904),   0.3, published(13_006_568, Some("2.64B"), 81.5, None, LITE_README))),
+    row("efficientnet-lite1",     Lite,    (1.0, 1.1), (240, 0.875),   0.2, published(5_416_680, Some("631M"), 76.7, None, LITE_README)),
+    row("efficientnet-lite2",     Lite,    (1.1, 1.2), (260, 0.875),   0.3, published(6_092_072, Some("899M"), 77.6, None, LITE_README)),
+    bilinear(row("efficientnet-lite3",     Lite,    (1.2, 1.4), (280, 0.875),   0.3, published(8_197_096, Some("1.44B"), 79.8, None, LITE_README))),
+    bilinear(row("efficientnet-lite4",     Lite,    (1.4, 1.8), (300, 0.875),   0.3, published(13_006_568, Some("2.64B"), 81.5, None, LITE_README))),
     row("efficientnet-edgetpu-s", EdgeTpu, (1.0, 1.0), (224, 0.875),   0.2, published(5_438_392, None, 77.23, None, EDGE_README)),
     row("efficientnet-edgetpu-m", EdgeTpu, (1.0, 1.1), (240, 0.882),   0.2, published(6_899_496, None, 78.69, None, EDGE_README)),
     row("efficientnet-edgetpu-l", EdgeTpu, (1.2, 1.4), (300, 0.904),   0.3, published(10_589_712, None, 80.62, None, EDGE_README)),

@@ -38,6 +38,8 @@ fn other_projects_names() {
         ("tf_efficientnet_l2.ns_jft_in1k_475", "efficientnet-l2", 475, 0.936, false, 1e-3, 1000),
         ("tf_efficientnet_l2_ns_475", "efficientnet-l2", 475, 0.936, false, 1e-3, 1000),
         ("tf_efficientnet_lite0", "efficientnet-lite0", 224, 0.875, true, 1e-3, 1000),
+        ("tf_efficientnet_lite1", "efficientnet-lite1", 240, 0.882, true, 1e-3, 1000),
+        ("tf_efficientnet_lite2", "efficientnet-lite2", 260, 0.89, true, 1e-3, 1000),
         ("tf_efficientnet_lite3.in1k", "efficientnet-lite3", 300, 0.904, true, 1e-3, 1000),
         ("tf_efficientnet_lite4", "efficientnet-lite4", 380, 0.92, true, 1e-3, 1000),
         ("tf_efficientnet_es", "efficientnet-edgetpu-s", 224, 0.875, true, 1e-3, 1000),
@@ -88,7 +90,8 @@ fn filters_of_the_exceptions() {
 /// The lukemelas-style checkpoints of Lite want TensorFlow's own statistics.
 #[test]
 fn tensorflows_statistics() {
-    let lite = network("efficientnet-lite0").preprocessing;
+    let lite = network("efficientnet-lite2").preprocessing;
+    assert_eq!((lite.size, lite.crop_pct), ([260, 260], 0.875));
     assert_eq!((lite.mean, lite.std), ([127.0 / 255.0; 3], [128.0 / 255.0; 3]));
     let v2 = network("efficientnetv2-m").preprocessing;
     assert_eq!((v2.mean, v2.std), ([128.0 / 255.0; 3], [128.0 / 255.0; 3]));
