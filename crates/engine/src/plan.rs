@@ -77,12 +77,16 @@ impl Plan {
 
     /// Multiply-accumulates of a step over the whole batch.
     pub(crate) fn macs(&self, step: &Step) -> u64 {
-        let layout = self.place(step.value).layout;
-        let per_pixel = step
-            .operation
-            .conv()
-            .map_or(0, |conv| conv.outputs * (conv.inputs / conv.groups) * conv.kernel * conv.kernel);
-        (layout.images * layout.pixels() * per_pixel) as u64
+        let at = |value: NodeId, conv: &Conv| {
+            let layout = self.place(value).layout;
+            let per_pixel = conv.outputs * (conv.inputs / conv.groups) * conv.kernel * conv.kernel;
+            (layout.images * layout.pixels() * per_pixel) as u64
+        };
+        let expand = match &step.operation {
+            Operation::Depthwise { expand: Some(expand), .. } => at(step.inputs[0], &expand.conv),
+            _ => 0,
+        };
+        expand + step.operation.conv().map_or(0, |conv| at(step.value, conv))
     }
 
     /// An idle workspace, or a new one.

@@ -1,5 +1,7 @@
 //! Dense convolutions of any kernel, stride and padding, and linear layers, as matrix products.
 
+use std::ops::Range;
+
 use effigy_tensor::AlignedBuf;
 
 use crate::Cpu;
@@ -139,7 +141,7 @@ fn scale_rows(cpu: &Cpu, matrix: &PackedMatrix, gate: &[f32], scratch: &mut [f32
 }
 
 /// Part `index` of `0..len` cut into `parts` nearly equal parts.
-pub(crate) fn split(len: usize, parts: usize, index: usize) -> std::ops::Range<usize> {
+pub(crate) fn split(len: usize, parts: usize, index: usize) -> Range<usize> {
     len * index / parts..len * (index + 1) / parts
 }
 
@@ -172,7 +174,7 @@ fn convolve(
     b: &[f32],
     input: View<'_>,
     padding: (usize, usize),
-    images: std::ops::Range<usize>,
+    images: Range<usize>,
     output: &mut ViewMut<'_>,
     epilogue: Epilogue<'_>,
 ) {
@@ -276,12 +278,7 @@ impl Kernel for Part<'_> {
             }
             return;
         }
-        let matrix = &self.job.conv.matrix;
-        let block = if size_of_val(self.job.b) <= SMALL_MATRIX {
-            S::TILE_ROWS[1]
-        } else {
-            (BLOCK_OF_A / (4 * matrix.rows)).max(2 * MAX_ROWS)
-        };
+        let block = (BLOCK_OF_A / (4 * self.job.conv.matrix.rows)).max(2 * MAX_ROWS);
         let pixels = split(len, self.spans, self.span);
         let blocks = pixels.len().div_ceil(block);
         for i in 0..blocks {
@@ -294,57 +291,95 @@ impl Kernel for Part<'_> {
 impl Part<'_> {
     /// Every panel over the pixels of one run, counted from the job's first.
     #[inline(always)]
-    fn block<S: Simd>(&self, s: S, spill: &mut Spill, pixels: std::ops::Range<usize>) {
-        for panel in self.panels {
-            let tiles = pixels.len().div_ceil(S::TILE_ROWS[panel.vectors - 1]);
-            for i in 0..tiles {
+    fn block<S: Simd>(&self, s: S, spill: &mut Spill, pixels: Range<usize>) {
+        let small = size_of_val(self.job.b) <= SMALL_MATRIX;
+        for panels in self.panels.chunk_by(|a, b| a.vectors == b.vectors) {
+            let tiles = pixels.len().div_ceil(S::TILE_ROWS[panels[0].vectors - 1]);
+            let place = |i| {
                 let part = split(pixels.len(), tiles, i);
-                self.tile(s, spill, panel, pixels.start + part.start, part.len());
+                self.job.locate(pixels.start + part.start, part.len())
+            };
+            if small {
+                for i in 0..tiles {
+                    let rows = place(i);
+                    panels.iter().for_each(|panel| self.job.tile(s, spill, panel, &rows));
+                }
+            } else {
+                for panel in panels {
+                    (0..tiles).for_each(|i| self.job.tile(s, spill, panel, &place(i)));
+                }
             }
         }
     }
+}
 
+/// The rows of a tile in memory.
+struct Rows {
+    /// The first patch in the input; the others are evenly spaced.
+    a: *const f32,
+    /// Column 0 of every output pixel.
+    out: [*mut f32; MAX_ROWS],
+    /// Column 0 of every residual pixel, if there is a residual.
+    residual: [*const f32; MAX_ROWS],
+    count: usize,
+}
+
+impl Job<'_> {
+    /// The rows of `count` pixels of a run.
     #[inline(always)]
-    fn tile<S: Simd>(&self, s: S, spill: &mut Spill, panel: &Panel, pixel: usize, count: usize) {
-        let Job { conv, b, input, padding, layout, out, activation, residual, .. } = *self.job;
-        let matrix = &conv.matrix;
-        let pixel = self.job.first_pixel + pixel;
+    fn locate(&self, pixel: usize, count: usize) -> Rows {
+        let Self { conv, input, padding, layout, out, .. } = *self;
+        let pixel = self.first_pixel + pixel;
         let (image, y, x) = position(&layout, pixel);
         let stride = conv.shape.stride;
         // The padding lies within the halo (checked), so this never goes below zero.
         let a = input.layout.index(image, y * stride, x * stride)
             - padding.0 * input.layout.row_pitch()
             - padding.1 * conv.shape.inputs;
-        let finished = activation == Activation::Identity && residual.is_none();
-        let mut rows = [std::ptr::null_mut(); MAX_ROWS];
-        let mut added = [std::ptr::null(); MAX_ROWS];
+        let mut rows = Rows {
+            a: input.data[a..].as_ptr(),
+            out: [std::ptr::null_mut(); MAX_ROWS],
+            residual: [std::ptr::null(); MAX_ROWS],
+            count,
+        };
+        // SAFETY: these are pixels of the output, and tasks differ in pixels or panels.
+        each_index(&layout, pixel, count, |i, index| rows.out[i] = unsafe { out.at(index) });
+        if let Some(residual) = self.residual {
+            each_index(&residual.layout, pixel, count, |i, index| {
+                rows.residual[i] = residual.data[index..].as_ptr();
+            });
+        }
+        rows
+    }
+
+    /// One panel over the rows of a tile.
+    #[inline(always)]
+    fn tile<S: Simd>(&self, s: S, spill: &mut Spill, panel: &Panel, rows: &Rows) {
+        let matrix = &self.conv.matrix;
+        let finished = self.activation == Activation::Identity && self.residual.is_none();
         // SAFETY: `check` has established that the patches of all output pixels lie within the input and
-        // the output pixels within the output; the panel belongs to the matrix `b`; tasks differ in
-        // pixels or panels, so nobody else writes these values.
+        // the output pixels within the output; the panel belongs to the matrix `b`; nobody else writes
+        // these pixels' columns of this panel.
         unsafe {
-            each_index(&layout, pixel, count, |i, index| rows[i] = out.at(index + panel.column));
-            let width = matrix.width(panel);
-            let (to, columns) = if finished { (rows, panel.columns) } else { (spill.rows(), width) };
+            let out: [*mut f32; MAX_ROWS] = std::array::from_fn(|i| rows.out[i].wrapping_add(panel.column));
+            let (to, columns) =
+                if finished { (out, panel.columns) } else { (spill.rows(), matrix.width(panel)) };
             let tile = Tile {
-                a: input.data.as_ptr().add(a),
-                operand: self.job.runs.operand,
-                b: b.as_ptr().add(matrix.offset(panel)),
+                a: rows.a,
+                operand: self.runs.operand,
+                b: self.b.as_ptr().add(matrix.offset(panel)),
                 bias: matrix.bias.as_ptr().add(panel.column),
-                rows: &to[..count],
+                rows: &to[..rows.count],
                 columns,
             };
             run_tile(s, panel.vectors, tile);
             if finished {
                 return;
             }
-            let residual = residual.map(|residual| {
-                let base = residual.data.as_ptr();
-                each_index(&residual.layout, pixel, count, |i, index| {
-                    added[i] = base.add(index + panel.column);
-                });
-                &added[..count]
-            });
-            finish_rows(s, spill, &rows[..count], panel.columns, activation, residual);
+            let residual: [*const f32; MAX_ROWS] =
+                std::array::from_fn(|i| rows.residual[i].wrapping_add(panel.column));
+            let residual = self.residual.map(|_| &residual[..rows.count]);
+            finish_rows(s, spill, &out[..rows.count], panel.columns, self.activation, residual);
         }
     }
 }
