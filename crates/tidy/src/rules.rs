@@ -1,0 +1,28 @@
+//! The rules, one row each.
+
+mod crates;
+mod documents;
+mod files;
+mod places;
+mod testing;
+
+use crate::Rule;
+
+/// Every rule. ARCHITECTURE.md lists them in the same order.
+pub const RULES: &[Rule] = &[
+    crates::DEPENDENCIES,
+    crates::LINTS,
+    places::PLACES,
+    places::ONE_DESCRIPTION,
+    places::PICKLE,
+    places::BOXES,
+    testing::SPEED,
+    testing::IGNORED,
+    files::UNFINISHED,
+    files::LENGTH,
+    files::BULK,
+    files::MACHINE_PATHS,
+    documents::PATHS,
+    documents::MAP,
+    documents::TEST_COMMAND,
+];
