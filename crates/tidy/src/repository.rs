@@ -106,6 +106,12 @@ impl File {
         Path::new(&self.path).extension().is_some_and(|actual| actual == extension)
     }
 
+    /// Whether the path begins with `folder`.
+    #[must_use]
+    pub fn is_in(&self, folder: &str) -> bool {
+        self.path.starts_with(folder)
+    }
+
     /// Tests, examples and benchmarks: compiled apart from the library.
     fn is_beside_the_library(&self) -> bool {
         let mut folders = self.path.split('/');

@@ -64,10 +64,10 @@ const MOST_BYTES: usize = 256 * 1024;
 
 /// The repository holds no generated bulk.
 pub(crate) const BULK: Rule = Rule {
-    name: "large files live in assets only",
+    name: "a file of more than 256 KiB lives in a folder called assets",
     check: bulk,
     offending: &[&[("crates/weights/tests/golden/b7.txt", BIG)]],
-    passing: &[&[("assets/model.safetensors", BIG)]],
+    passing: &[&[("assets/model.safetensors", BIG)], &[("crates/effigy/assets/model.safetensors", BIG)]],
 };
 
 /// One byte too many.
@@ -77,7 +77,7 @@ const BIG: &str = match std::str::from_utf8(&[b'x'; MOST_BYTES + 1]) {
 };
 
 fn bulk(repository: &Repository) -> Vec<Offence> {
-    let outside = repository.files.iter().filter(|file| !file.path.starts_with("assets/"));
+    let outside = repository.files.iter().filter(|file| !file.path.split('/').any(|part| part == "assets"));
     let big = outside.filter(|file| file.size > MOST_BYTES);
     big.map(|file| {
         let message = format!("{} bytes: commit the script that makes it and fewer numbers", file.size);
