@@ -2,6 +2,8 @@
 
 mod general;
 mod jpeg;
+mod tiff;
+mod webp;
 
 use std::fs::File;
 use std::io::Read;

@@ -13,7 +13,7 @@ use std::{env, fs};
 use effigy_vision::{Limits, decode_bytes};
 
 /// The limits under which the mutated files are decoded.
-const LIMITS: Limits = Limits { max_pixels: 1 << 20, max_bytes: 8 << 20 };
+const LIMITS: Limits = Limits { max_pixels: 1 << 20, max_bytes: 32 << 20 };
 /// What decoders may hold beyond the limit: tables, and buffers that do not grow with the picture.
 const SLACK: usize = 1 << 20;
 

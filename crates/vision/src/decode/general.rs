@@ -20,10 +20,16 @@ pub(super) fn decode(source: &Source) -> Result<Stored, VisionError> {
             limits.max_alloc = Some(source.limits.max_bytes);
             read(source, PngDecoder::with_limits(reader, limits).map_err(explain)?)
         }
-        ImageFormat::WebP => read(source, WebPDecoder::new(reader).map_err(explain)?),
+        ImageFormat::WebP => {
+            let container = super::webp::checked(source, 4 + 3 + scratch(source.format))?;
+            read(source, WebPDecoder::new(Cursor::new(container)).map_err(explain)?)
+        }
         ImageFormat::Bmp => read(source, BmpDecoder::new(reader).map_err(explain)?),
         ImageFormat::Gif => read(source, GifDecoder::new(reader).map_err(explain)?),
-        _ => read(source, TiffDecoder::new(reader).map_err(explain)?),
+        _ => {
+            super::tiff::check(source)?;
+            read(source, TiffDecoder::new(reader).map_err(explain)?)
+        }
     }
 }
 
@@ -34,8 +40,10 @@ fn read(source: &Source, mut decoder: impl ImageDecoder) -> Result<Stored, Visio
     let stored = u64::from(colour.bytes_per_pixel());
     source.check(u64::from(width), u64::from(height), stored + 3 + scratch(source.format))?;
 
+    let left = source.limits.max_bytes - u64::from(width) * u64::from(height) * (stored + 3);
     let mut limits = image::Limits::default();
-    limits.max_alloc = Some(source.limits.max_bytes - u64::from(width) * u64::from(height) * (stored + 3));
+    // The GIF decoder counts a frame's colours, but not the palette indices that it holds beside them.
+    limits.max_alloc = Some(if source.format == ImageFormat::Gif { left / 4 * 3 } else { left });
     decoder.set_limits(limits).map_err(explain)?;
     let orientation = decoder.orientation().map_err(explain)?;
 
