@@ -108,3 +108,55 @@ impl fmt::Display for Family {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub;
+
+    /// 64-bit FNV-1a.
+    fn fnv1a(text: &str) -> u64 {
+        text.bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    }
+
+    /// Every tensor of every published model, by name and shape: `names.tsv` has what the projects'
+    /// own code builds.
+    #[test]
+    fn names_and_shapes_are_those_of_each_project() {
+        let table = include_str!("../tests/golden/names.tsv");
+        for line in table.lines() {
+            let [family, name, count, hash] = line.split('\t').collect::<Vec<_>>()[..] else {
+                panic!("four columns expected: {line}")
+            };
+            let family = Family::ALL.into_iter().find(|known| known.to_string() == family).unwrap();
+            let name =
+                if family == Family::Torchvision { format!("torchvision/{name}") } else { name.to_owned() };
+            let model = EfficientNet::from_name(&name).unwrap();
+            let names = Names::new(family, &model).unwrap();
+            let specs = model.graph().param_specs().into_iter();
+            let mut lines: Vec<(String, Vec<usize>)> =
+                specs.map(|spec| (names.foreign(&spec.name).unwrap(), spec.shape)).collect();
+            lines.sort();
+            let text: String = lines
+                .iter()
+                .map(|(name, shape)| {
+                    let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
+                    format!("{name} {}\n", shape.join("x"))
+                })
+                .collect();
+            assert_eq!(lines.len(), count.parse::<usize>().unwrap(), "{line}");
+            assert_eq!(format!("{:016x}", fnv1a(&text)), hash, "{line}");
+        }
+        assert_eq!(table.lines().count(), 74);
+    }
+
+    #[test]
+    fn every_published_checkpoint_has_its_network() {
+        for checkpoint in hub::checkpoints() {
+            let model = checkpoint.network();
+            let mean = if checkpoint.name.ends_with("advprop") { 0.5 } else { model.preprocessing.mean[0] };
+            assert_eq!(model.preprocessing.mean[0], mean, "{}", checkpoint.name);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Damaged and hostile files: no panic, and no more memory than stated.
+//!
+//! Runs for `EFFIGY_FUZZ_SECONDS` (2 by default) on each file.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use effigy_weights::{LoadOptions, load_bytes, read_bytes};
+
+/// What reading a file may allocate at a time, beside the file itself: so many bytes for each of
+/// its own …
+const PER_BYTE: usize = 256;
+/// … and so many whatever its size, for the variants that it is compared with.
+const FIXED: usize = 16 << 20;
+
+struct Counting;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+#[allow(unsafe_code)]
+// SAFETY: every call is passed on unchanged to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let live = LIVE.fetch_add(layout.size(), Relaxed) + layout.size();
+        PEAK.fetch_max(live, Relaxed);
+        // SAFETY: the caller keeps `alloc`'s contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: the caller keeps `dealloc`'s contract, and `alloc` gave what the system gave.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// SplitMix64 (Steele, Lea and Flood 2014).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit.max(1) as u64) as usize
+    }
+}
+
+/// Lengths and offsets at which arithmetic goes wrong.
+const EDGES: [u64; 10] =
+    [0, 1, 0x7f, 0xff, 0xffff, 0x7fff_ffff, 0xffff_ffff, 0x7fff_ffff_ffff_ffff, u64::MAX, 1 << 40];
+
+fn mutate(seed: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
+    let mut bytes = seed.to_vec();
+    for _ in 0..=random.below(4) {
+        let at = random.below(bytes.len());
+        match random.below(8) {
+            0 => bytes.truncate(at),
+            1 | 2 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
+            3 if at < bytes.len() => bytes[at] = random.next() as u8,
+            4 => {
+                let width = [1, 2, 4, 8][random.below(4)];
+                let value = EDGES[random.below(EDGES.len())].to_le_bytes();
+                let end = (at + width).min(bytes.len());
+                bytes[at.min(end)..end].copy_from_slice(&value[..end - at.min(end)]);
+            }
+            5 => {
+                let from = random.below(other.len());
+                let piece = &other[from..(from + random.below(64)).min(other.len())];
+                bytes.splice(at..at, piece.iter().copied());
+            }
+            6 => {
+                let end = (at + random.below(32)).min(bytes.len());
+                bytes.drain(at.min(end)..end);
+            }
+            _ => {
+                let end = (at + random.below(64)).min(bytes.len());
+                let piece = bytes[at.min(end)..end].to_vec();
+                bytes.splice(at..at, piece);
+            }
+        }
+    }
+    bytes
+}
+
+/// Reads, converts every tensor, tries to load; what comes of it is no matter.
+fn survive(bytes: Vec<u8>) {
+    let limit = FIXED + PER_BYTE * bytes.len();
+    let before = LIVE.load(Relaxed);
+    PEAK.store(before, Relaxed);
+    if let Ok(state) = read_bytes(bytes.clone(), Path::new("fuzz.pth")) {
+        for tensor in state.tensors() {
+            let count: usize = tensor.shape().iter().product();
+            assert_eq!(state.get(tensor.name()).map(|entry| entry.values().len() == count), Some(true));
+        }
+    }
+    let _ = load_bytes(bytes, Path::new("fuzz.pth"), &LoadOptions::default());
+    let used = PEAK.load(Relaxed).saturating_sub(before);
+    assert!(used <= limit, "{used} bytes were allocated; {limit} are allowed");
+}
+
+fn seconds() -> Duration {
+    let seconds = std::env::var("EFFIGY_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs_f64(seconds.unwrap_or(2.0))
+}
+
+/// One test for all, so that nothing else allocates meanwhile.
+#[test]
+fn damaged_files_neither_panic_nor_ask_for_the_world() {
+    let golden = |file: &str| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
+    let read = |file| std::fs::read(golden(file)).unwrap();
+    let files =
+        ["tiny_zip_2.pth", "tiny_zip_4.pth", "tiny_legacy_2.pth", "tiny_legacy_1.pth", "tiny.safetensors"];
+    let mut random = Random(2);
+    let mut found = String::new();
+    for (i, file) in files.into_iter().enumerate() {
+        let (seed, other) = (read(file), read(files[(i + 1) % files.len()]));
+        survive(seed.clone());
+        (0..seed.len()).for_each(|len| survive(seed[..len].to_vec()));
+        let (start, mut runs) = (Instant::now(), 0);
+        while start.elapsed() < seconds() {
+            let bytes = mutate(&seed, &other, &mut random);
+            let outcome = std::panic::catch_unwind(|| survive(bytes.clone()));
+            if outcome.is_err() {
+                let path = std::env::temp_dir().join(format!("effigy-fuzz-{file}"));
+                std::fs::write(&path, &bytes).unwrap();
+                found += &format!("\n{file}: after {runs} runs, see {}", path.display());
+                break;
+            }
+            runs += 1;
+        }
+        eprintln!("{file}: {runs} mutations");
+    }
+    assert!(found.is_empty(), "{found}");
+}
+
+/// A pickle that makes as much as it can of few bytes.
+#[test]
+fn pickles_that_repeat_themselves_stay_small() {
+    let mut bomb = vec![0x80, 2];
+    bomb.extend(b"(lq\x00");
+    // Lists of the list before, twice each: 2^k paths lead to what is at the bottom.
+    for k in 1..=60_u8 {
+        bomb.extend([b'}', b'q', k, b'X', 1, 0, 0, 0, b'a', b'h', k - 1, b's']);
+        bomb.extend([b'X', 1, 0, 0, 0, b'b', b'h', k - 1, b's']);
+    }
+    bomb.push(b'.');
+    let magic = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.";
+    let file = [magic.as_slice(), &bomb, b"\x80\x02]."].concat();
+    let error = read_bytes(file, Path::new("bomb.pth")).unwrap_err().to_string();
+    assert!(error.contains("limit"), "{error}");
+}
