@@ -228,7 +228,6 @@ def main() -> None:
             contenders = {
                 "effigy": Effigy(program, model, threads, files),
                 "onnxruntime": Peer("onnxruntime", str(files.onnx), threads, files.input),
-                "onnxruntime-blocked": Peer("onnxruntime-blocked", str(files.onnx), threads, files.input),
             }
             if options.torch:
                 contenders["torch"] = Peer("torch", model, threads, files.input)

@@ -11,26 +11,16 @@ import time
 import numpy
 
 
-def onnxruntime_fp32(onnx: str, threads: int, disabled: tuple[str, ...] = ()):
+def onnxruntime_fp32(onnx: str, threads: int):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    providers = ["CPUExecutionProvider"]
-    session = onnxruntime.InferenceSession(onnx, options, providers, disabled_optimizers=set(disabled))
+    session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda values: session.run(None, {name: values})[0]
-
-
-def onnxruntime_blocked(onnx: str, threads: int):
-    """Swish as Sigmoid and Mul, which ONNX Runtime keeps in its blocked layout.
-
-    By default it fuses them into QuickGelu and converts between layouts around it. Which of both is
-    faster depends on the processor.
-    """
-    return onnxruntime_fp32(onnx, threads, ("QuickGeluFusion",))
 
 
 def torch_channels_last(network: str, threads: int):
@@ -52,11 +42,7 @@ def torch_channels_last(network: str, threads: int):
     return run
 
 
-PEERS = {
-    "onnxruntime": onnxruntime_fp32,
-    "onnxruntime-blocked": onnxruntime_blocked,
-    "torch": torch_channels_last,
-}
+PEERS = {"onnxruntime": onnxruntime_fp32, "torch": torch_channels_last}
 
 
 def main() -> None:
