@@ -9,7 +9,7 @@ mod taps;
 use effigy_arch::Interpolation;
 
 use crate::Picture;
-use taps::{Taps, weigh};
+use taps::{Tap, Taps, weigh};
 
 /// The part of a resized picture that is wanted, in its pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,9 @@ fn vertical_first(picture: &Picture, width: usize, height: usize) -> bool {
 /// Bytes of a strip's row that the vertical pass weighs at once.
 const TILE: usize = 16;
 /// Rows that the horizontal pass weighs at once.
-const ROWS: usize = 8;
+const ROWS: usize = TILE;
+/// One pixel of each of these rows.
+type Block = [[u8; TILE]; 3];
 
 /// Rows of RGB pixels between the passes; each row is padded to whole tiles.
 struct Strip {
@@ -98,25 +100,25 @@ impl Strip {
     /// The horizontal pass over each row; the rows hold just the taps' inputs.
     ///
     /// One weight applies to three bytes only, too few for a vector register. So [`ROWS`] rows are
-    /// interleaved pixel by pixel, which makes a block of `3 · ROWS` bytes share each weight.
+    /// interleaved pixel by pixel, so that a block of `3 · ROWS` bytes shares each weight.
     fn filtered<'a>(mut rows: impl ExactSizeIterator<Item = &'a [[u8; 3]]>, taps: &Taps) -> Self {
-        const BLOCK: usize = 3 * ROWS;
         let mut strip = Self::new(taps.len(), rows.len());
         let inputs = taps.inputs();
-        let mut interleaved = vec![[0; BLOCK]; inputs.len()];
+        let mut interleaved = vec![Block::default(); inputs.len()];
+        let mut weighed = vec![Block::default(); taps.len()];
         let mut y = 0;
         while rows.len() > 0 {
             let count = rows.len().min(ROWS);
-            for (lane, row) in rows.by_ref().take(ROWS).enumerate() {
-                for (block, pixel) in interleaved.iter_mut().zip(row) {
-                    block.as_chunks_mut().0[lane] = *pixel;
-                }
+            // A last group of fewer rows repeats its last one.
+            let mut group = [&[][..]; ROWS];
+            for lane in 0..ROWS {
+                group[lane] = rows.next().unwrap_or(group[count - 1]);
             }
-            let weighed: Vec<[u8; BLOCK]> =
-                taps.iter().map(|tap| weigh(&tap, interleaved[tap.start - inputs.start..].iter())).collect();
+            interleave(&group, &mut interleaved);
+            weigh_blocks(taps, &interleaved, &mut weighed);
             for lane in 0..count {
                 for (pixel, block) in strip.row_mut(y + lane).iter_mut().zip(&weighed) {
-                    *pixel = block.as_chunks().0[lane];
+                    *pixel = block.as_flattened().as_chunks().0[lane];
                 }
             }
             y += count;
@@ -128,13 +130,10 @@ impl Strip {
     fn filtered_down(&self, taps: &Taps) -> Vec<u8> {
         let row_bytes = self.width * 3;
         let mut pixels = Vec::with_capacity(taps.len() * row_bytes);
+        let mut row = vec![[0; TILE]; self.tiles_per_row];
         for tap in taps.iter() {
-            let rows = &self.tiles[(tap.start - taps.inputs().start) * self.tiles_per_row..];
-            let row_end = pixels.len() + row_bytes;
-            for tile in 0..self.tiles_per_row {
-                let column = rows[tile..].iter().step_by(self.tiles_per_row);
-                pixels.extend_from_slice(&weigh(&tap, column)[..TILE.min(row_end - pixels.len())]);
-            }
+            weigh_row(&tap, &self.tiles[(tap.start - taps.inputs().start) * self.tiles_per_row..], &mut row);
+            pixels.extend_from_slice(&row.as_flattened()[..row_bytes]);
         }
         pixels
     }
@@ -143,5 +142,32 @@ impl Strip {
         let row_bytes = self.width * 3;
         let padded = self.tiles.as_flattened().chunks_exact(self.tiles_per_row * TILE);
         padded.flat_map(|row| &row[..row_bytes]).copied().collect()
+    }
+}
+
+/// A block for each pixel of the rows, which are all as long.
+fn interleave(rows: &[&[[u8; 3]]; ROWS], blocks: &mut [Block]) {
+    let rows = rows.map(|row| &row[..blocks.len()]);
+    for (x, block) in blocks.iter_mut().enumerate() {
+        let (pixels, _) = block.as_flattened_mut().as_chunks_mut();
+        for lane in 0..ROWS {
+            pixels[lane] = rows[lane][x];
+        }
+    }
+}
+
+/// Each output block of `taps` from its run of `inputs`, which begin at the first tap's first input.
+fn weigh_blocks(taps: &Taps, inputs: &[Block], outputs: &mut [Block]) {
+    let first = taps.inputs().start;
+    for (output, tap) in outputs.iter_mut().zip(taps.iter()) {
+        weigh_row(&tap, inputs[tap.start - first..].as_flattened(), output);
+    }
+}
+
+/// One output row from the run of input rows that `rows` begins with, both in tiles.
+fn weigh_row(tap: &Tap, rows: &[[u8; TILE]], output: &mut [[u8; TILE]]) {
+    let tiles_per_row = output.len();
+    for (tile, output) in output.iter_mut().enumerate() {
+        *output = weigh(tap, rows[tile..].iter().step_by(tiles_per_row));
     }
 }
