@@ -7,7 +7,7 @@ use effigy_arch::EfficientNet;
 
 use crate::detect::Found;
 use crate::names::Names;
-use crate::state_dict::StateDict;
+use crate::state_dict::{StateDict, StoredTensor};
 
 /// BatchNorm's counter, which inference does not need and older checkpoints lack.
 const COUNTER: &str = "num_batches_tracked";
@@ -79,7 +79,7 @@ pub(crate) fn compare(state: &StateDict, found: &Found, model: &EfficientNet, na
         }
     }
     let inside =
-        state.tensors().iter().map(|tensor| tensor.name()).filter(|name| name.starts_with(&found.prefix));
+        state.tensors().iter().map(StoredTensor::name).filter(|name| name.starts_with(&found.prefix));
     let unexpected = inside.filter(|name| !name.ends_with(COUNTER) && !known.contains(*name));
     differences.unexpected = unexpected.map(str::to_owned).collect();
     differences

@@ -4,7 +4,7 @@ use effigy_arch::{EfficientNet, Top, variants};
 
 use crate::check::{self, Differences};
 use crate::names::{Family, Names};
-use crate::state_dict::StateDict;
+use crate::state_dict::{StateDict, StoredTensor};
 
 /// The tensors of one network within a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ const AVERAGED: [&str; 2] = ["ema.", "ema_"];
 /// Finds the network: the family by its name for the stem's weight, and the prefix by what precedes
 /// that name. `raw` prefers trained weights where a checkpoint holds averaged ones beside them.
 pub(crate) fn find(state: &StateDict, raw: bool) -> Result<Found, Unrecognised> {
-    let names = || state.tensors().iter().map(|tensor| tensor.name());
+    let names = || state.tensors().iter().map(StoredTensor::name);
     if let Some(tensor) = names().find(|name| DETECTOR.iter().any(|part| name.contains(part))) {
         return Err(Unrecognised::Detector { tensor: tensor.to_owned() });
     }

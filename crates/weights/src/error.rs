@@ -42,7 +42,7 @@ pub enum WeightsError {
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: NoModel,
+        source: Box<NoModel>,
     },
     /// The family of the checkpoint does not have the network that was asked for.
     #[error("{}: the tensors are named as {family} names them, which has no {model}", path.display())]
@@ -67,7 +67,7 @@ pub enum WeightsError {
         /// Whose names its tensors have.
         family: Family,
         /// All of the differences.
-        differences: Differences,
+        differences: Box<Differences>,
     },
     /// The classifier or the stem cannot be changed as asked.
     #[error("{}: {source}", path.display())]

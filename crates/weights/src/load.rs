@@ -107,7 +107,7 @@ pub(crate) fn recognise(
     let found = detect::find(state, options.raw)
         .map_err(|source| WeightsError::Unrecognised { path: path_buf(), source })?;
     let mut assumed = assume::network(state, &found, path, options.model.as_deref())
-        .map_err(|source| WeightsError::NoModel { path: path_buf(), source })?;
+        .map_err(|source| WeightsError::NoModel { path: path_buf(), source: Box::new(source) })?;
     let mut model = found.fit(assumed.model.clone());
     if let Some(convention) = options.convention {
         assumed.reasons.push("ε and padding: as asked for".to_owned());
@@ -132,8 +132,14 @@ fn load_state(state: &StateDict, path: &Path, options: &LoadOptions) -> Result<L
     let Recognised { found, assumed, names, mut differences } = recognise(state, path, options)?;
     let Assumed { model, reasons, labels } = assumed;
     let path: PathBuf = path.to_owned();
+    let mismatch = |differences| WeightsError::Mismatch {
+        path: path.clone(),
+        model: model.name.clone(),
+        family: found.family,
+        differences: Box::new(differences),
+    };
     if !differences.is_empty() {
-        return Err(WeightsError::Mismatch { path, model: model.name, family: found.family, differences });
+        return Err(mismatch(differences));
     }
     let mut assumptions = vec![origin(state, &found)];
     assumptions.extend(reasons);
@@ -149,7 +155,7 @@ fn load_state(state: &StateDict, path: &Path, options: &LoadOptions) -> Result<L
     differences.not_finite = not_finite(&weights, &names, &found);
     differences.excuse(&options.excuse);
     if !differences.is_empty() {
-        return Err(WeightsError::Mismatch { path, model: model.name, family: found.family, differences });
+        return Err(mismatch(differences));
     }
     let loaded = Loaded { model, weights, family: found.family, format: state.format(), assumptions, labels };
     adapt::classifier(loaded, options.classifier)

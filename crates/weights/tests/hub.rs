@@ -217,7 +217,7 @@ fn two_at_once_fetch_once() {
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                assert_eq!(std::fs::read(hub.fetch(&CHECKPOINT, &mut quiet).unwrap()).unwrap(), content())
+                assert_eq!(std::fs::read(hub.fetch(&CHECKPOINT, &mut quiet).unwrap()).unwrap(), content());
             });
         }
     });

@@ -11,7 +11,7 @@ use super::{HubError, Progress};
 
 /// Connections that one download may take. A new one is opened only after the last brought bytes.
 const MAX_CONNECTIONS: usize = 32;
-/// How long to wait for a server to answer, and for bytes to keep coming.
+/// How long to wait for a connection and for the answer to a request.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const BUFFER: usize = 256 << 10;
 
@@ -77,7 +77,7 @@ impl Target<'_> {
             416 if range.is_some_and(|range| range == format!("bytes */{start}")) => {
                 return Ok(Ending::Whole);
             }
-            206 | 416 => {
+            206 | 416 if start > 0 => {
                 fs::remove_file(self.part).map_err(|source| self.io(source))?;
                 return self.connect(agent, 0, progress);
             }

@@ -9,10 +9,12 @@ efficientnet-lite-pytorch 0.1.0, safetensors 0.8.0 and numpy (any version that f
 
 import argparse
 import collections
+import io
 import json
 import pathlib
 import sys
 import warnings
+import zipfile
 
 import numpy
 import torch
@@ -123,6 +125,7 @@ def write_tiny():
         for form in ("zip", "legacy"):
             path = HERE / f"tiny_{form}_{protocol}.pth"
             torch.save(content, path, pickle_protocol=protocol, _use_new_zipfile_serialization=form == "zip")
+    write_big_endian()
     torch.save(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2)), HERE / "module.pth")
     values = {
         f"state_dict.{key}": {"shape": list(value.shape), "values": value.detach().double().flatten().tolist()}
@@ -134,6 +137,23 @@ def write_tiny():
 
     dense = {key: value.detach().contiguous().clone() for key, value in content["state_dict"].items()}
     save_file(dense, HERE / "tiny.safetensors", metadata={"format": "pt", "note": "hello"})
+
+
+def write_big_endian():
+    """What a big-endian machine would write: the record says so, and every number is turned round."""
+    values = {"f": torch.tensor([1.5, -2.0]), "d": torch.tensor([0.25], dtype=torch.float64), "h": torch.tensor([3], dtype=torch.int16)}
+    sizes = [4, 8, 2]  # of the storages 0, 1, 2
+    buffer = io.BytesIO()
+    torch.save(values, buffer)
+    with zipfile.ZipFile(buffer) as source, zipfile.ZipFile(HERE / "big_endian.pth", "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            if name.endswith("/byteorder"):
+                data = b"big"
+            if "/data/" in name:
+                size = sizes[int(name.rsplit("/", 1)[1])]
+                data = b"".join(data[i : i + size][::-1] for i in range(0, len(data), size))
+            target.writestr(zipfile.ZipInfo(name), data)
 
 
 def write_full(folder):
