@@ -99,8 +99,8 @@ impl Strip {
 
     /// The horizontal pass over each row; the rows hold just the taps' inputs.
     ///
-    /// One weight applies to three bytes only, too few for a vector register. So [`ROWS`] rows are
-    /// interleaved pixel by pixel, so that a block of `3 · ROWS` bytes shares each weight.
+    /// One weight applies to three bytes only, too few for a vector register. With [`ROWS`]
+    /// rows interleaved pixel by pixel, a block of `3 · ROWS` bytes shares each weight.
     fn filtered<'a>(mut rows: impl ExactSizeIterator<Item = &'a [[u8; 3]]>, taps: &Taps) -> Self {
         let mut strip = Self::new(taps.len(), rows.len());
         let inputs = taps.inputs();
