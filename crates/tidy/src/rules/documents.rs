@@ -30,7 +30,9 @@ fn paths(repository: &Repository) -> Vec<Offence> {
             let words = line.split(|c: char| c.is_whitespace() || "`()[]\"',;|".contains(c));
             let words = words.map(|word| word.trim_end_matches(['.', ':']));
             let named = words.filter(|word| TOP.iter().any(|top| word.starts_with(top)));
-            let gone = named.filter(|path| !path.contains(['*', '<', '{', '…']) && !repository.has(path));
+            // Patterns, and what is made here but not committed, such as bench/.venv.
+            let checked = named.filter(|path| !path.contains(['*', '<', '{', '…']) && !path.contains("/."));
+            let gone = checked.filter(|path| !repository.has(path));
             offences.extend(gone.map(|path| Offence::at(file, index, format!("{path} does not exist"))));
         }
     }

@@ -72,7 +72,7 @@ const PLACES_OF_NAMES: &[Place] = &[
 ];
 
 /// Where pictures are decoded while the network runs.
-const DECODER: &str = "crates/effigy/src/batches.rs";
+const DECODER: &str = "crates/cli/src/pipeline.rs";
 
 /// A test that counts what is allocated implements `GlobalAlloc`, whose methods are unsafe.
 fn counts_allocations(file: &File) -> bool {
