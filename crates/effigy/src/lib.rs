@@ -1,1 +1,46 @@
-//! TODO
+//! EfficientNet on a CPU: what is in a picture, and what the network sees in it.
+//!
+//! ```
+//! use effigy::Classifier;
+//!
+//! let classifier = Classifier::from_pretrained("efficientnet-lite0")?;
+//! # let photo = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/chelsea.jpg");
+//! for prediction in classifier.classify_file(photo)? {
+//!     println!("{:5.1} %  {}", 100.0 * prediction.probability, prediction.label);
+//! }
+//! # Ok::<(), effigy::Error>(())
+//! ```
+//!
+//! | I want to … | use |
+//! |---|---|
+//! | know what a picture shows | [`Classifier`] |
+//! | compare pictures, or build upon their features | [`FeatureExtractor`] |
+//! | choose threads, size, preprocessing, labels, layers | [`Loader`] |
+//! | know what a network is made of | [`EfficientNet::graph`] |
+//!
+//! The weights of EfficientNet-Lite0 are part of the library (feature `lite0`, on by default, 9 MB).
+
+mod classifier;
+mod error;
+mod features;
+mod labels;
+mod loader;
+mod network;
+mod source;
+
+pub use classifier::{Classifier, Prediction};
+pub use error::Error;
+pub use features::FeatureExtractor;
+pub use labels::Labels;
+pub use loader::Loader;
+
+pub use effigy_arch as arch;
+pub use effigy_engine as engine;
+pub use effigy_vision as vision;
+pub use effigy_weights as weights;
+
+pub use effigy_arch::{EfficientNet, Interpolation, Preprocessing};
+pub use effigy_engine::Isa;
+pub use effigy_tensor::Tensor;
+pub use effigy_vision::{Limits, Picture, decode_bytes, decode_file, preprocess, preprocess_into};
+pub use effigy_weights::hub::{Progress as DownloadProgress, Training};

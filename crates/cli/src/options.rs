@@ -1,0 +1,217 @@
+//! Options that several commands share: which model, how it is run, how pictures are prepared.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+use effigy::{Interpolation, Isa, Loader, Preprocessing};
+
+use crate::failure::Failure;
+use crate::report;
+
+/// The model that needs no download.
+const DEFAULT_MODEL: &str = "efficientnet-lite0";
+
+/// Which weights, and how pictures are prepared for them.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ModelOptions {
+    /// A published model (see `effigy models`); with --weights, the model that the file is of
+    /// [default: efficientnet-lite0]
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// A checkpoint: .pth or safetensors, of lukemelas', timm's, torchvision's or effigy's naming
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) weights: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) machine: MachineOptions,
+    #[command(flatten)]
+    pub(crate) preparation: Preparation,
+}
+
+/// How the network is run.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct MachineOptions {
+    /// Threads of the network [default: all]
+    #[arg(long, short, value_name = "N", env = "EFFIGY_THREADS", value_parser = positive)]
+    pub(crate) threads: Option<usize>,
+    /// Instruction set: avx512, avx2 or portable [default: the best there is]
+    #[arg(long, value_name = "NAME", env = "EFFIGY_ISA", value_parser = isa)]
+    pub(crate) isa: Option<Isa>,
+}
+
+/// How pictures become the network's input, where not as the model wants it.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Preprocessing")]
+pub(crate) struct Preparation {
+    /// Input size in pixels, such as 224 or 192x256 [default: the model's]
+    #[arg(long, value_name = "HxW")]
+    pub(crate) size: Option<Size>,
+    /// Share of the resized picture's side that the centre crop keeps, 0..1
+    #[arg(long, value_name = "SHARE")]
+    crop_pct: Option<f32>,
+    /// Resize filter
+    #[arg(long, value_name = "FILTER")]
+    interpolation: Option<Filter>,
+    /// Mean on values in 0..1: one number, or three as R,G,B
+    #[arg(long, value_name = "R,G,B", allow_hyphen_values = true)]
+    mean: Option<Channels>,
+    /// Standard deviation on values in 0..1: one number, or three as R,G,B
+    #[arg(long, value_name = "R,G,B")]
+    std: Option<Channels>,
+}
+
+/// Height and width in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) [usize; 2]);
+
+/// A number for each of R, G and B.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Channels([f32; 3]);
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Filter {
+    Bilinear,
+    Bicubic,
+}
+
+impl ModelOptions {
+    /// The weights that were asked for, to be loaded.
+    pub(crate) fn loader(&self) -> Loader {
+        let loader = match (&self.weights, &self.model) {
+            (Some(weights), None) => Loader::file(weights),
+            (Some(weights), Some(model)) => Loader::file(weights).model(model),
+            (None, model) => Loader::pretrained(model.as_deref().unwrap_or(DEFAULT_MODEL)),
+        };
+        self.preparation.apply(self.machine.apply(loader))
+    }
+
+    /// Says what was assumed about weights from a file, in a line.
+    pub(crate) fn note_assumptions(&self, network: &effigy::EfficientNet, assumptions: &[String]) {
+        if self.weights.is_some() {
+            let family = assumptions.first().and_then(|first| first.split(':').next()).unwrap_or("");
+            report::note(format_args!(
+                "{}, {family}, {} classes, {}; `effigy inspect` tells why",
+                network.name,
+                network.classes,
+                describe(&network.preprocessing)
+            ));
+        }
+    }
+}
+
+impl MachineOptions {
+    fn apply(&self, loader: Loader) -> Loader {
+        let loader = self.threads.into_iter().fold(loader, Loader::threads);
+        self.isa.into_iter().fold(loader, Loader::isa)
+    }
+}
+
+impl Preparation {
+    fn apply(&self, loader: Loader) -> Loader {
+        let loader = self.size.into_iter().fold(loader, |loader, Size([h, w])| loader.size(h, w));
+        let loader = self.crop_pct.into_iter().fold(loader, Loader::crop_pct);
+        let loader = self.mean.into_iter().fold(loader, |loader, mean| loader.mean(mean.0));
+        let loader = self.std.into_iter().fold(loader, |loader, std| loader.std(std.0));
+        let filter = self.interpolation.map(|filter| match filter {
+            Filter::Bilinear => Interpolation::Bilinear,
+            Filter::Bicubic => Interpolation::Bicubic,
+        });
+        filter.into_iter().fold(loader, Loader::interpolation)
+    }
+}
+
+/// `224×224, bicubic, crop 0.875, mean 0.485 0.456 0.406, std 0.229 0.224 0.225`
+pub(crate) fn describe(preprocessing: &Preprocessing) -> String {
+    let Preprocessing { size: [height, width], crop_pct, interpolation, mean, std } = preprocessing;
+    let filter = match interpolation {
+        Interpolation::Bilinear => "bilinear",
+        Interpolation::Bicubic => "bicubic",
+    };
+    let channels = |[r, g, b]: [f32; 3]| {
+        if r == g && g == b { short(r) } else { format!("{} {} {}", short(r), short(g), short(b)) }
+    };
+    format!(
+        "{height}×{width}, {filter}, crop {}, mean {}, std {}",
+        short(*crop_pct),
+        channels(*mean),
+        channels(*std)
+    )
+}
+
+/// At most four decimals, without zeros at the end.
+fn short(value: f32) -> String {
+    let text = format!("{value:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "a whole number from 1 on is wanted".to_owned())
+}
+
+fn isa(name: &str) -> Result<Isa, String> {
+    Isa::from_name(name).map_err(|error| error.to_string())
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (height, width) = text.split_once(['x', '×']).unwrap_or((text, text));
+        let side = |text| positive(text).map_err(|_| "a size is one number, or HEIGHTxWIDTH".to_owned());
+        Ok(Self([side(height)?, side(width)?]))
+    }
+}
+
+impl FromStr for Channels {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let values: Result<Vec<f32>, _> = text.split(',').map(|value| value.trim().parse()).collect();
+        match values.as_deref() {
+            Ok(&[value]) => Ok(Self([value; 3])),
+            Ok(&[r, g, b]) => Ok(Self([r, g, b])),
+            _ => Err("one number is wanted, or three: R,G,B".to_owned()),
+        }
+    }
+}
+
+/// Refuses a file that a command would overwrite while reading it.
+pub(crate) fn distinct(read: &std::path::Path, written: &std::path::Path) -> Result<(), Failure> {
+    let same = match (read.canonicalize(), written.canonicalize()) {
+        (Ok(read), Ok(written)) => read == written,
+        _ => false,
+    };
+    if same {
+        Err(Failure::Usage(format!("{}: would overwrite its own source", written.display())))
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!("224".parse(), Ok(Size([224, 224])));
+        assert_eq!("192x256".parse(), Ok(Size([192, 256])));
+        for wrong in ["", "0", "x", "224x", "1x2x3", "-4"] {
+            assert!(wrong.parse::<Size>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn channels() {
+        assert_eq!("0.5".parse(), Ok(Channels([0.5; 3])));
+        assert_eq!("0.1, 0.2,0.3".parse(), Ok(Channels([0.1, 0.2, 0.3])));
+        assert!("0.1,0.2".parse::<Channels>().is_err());
+    }
+
+    #[test]
+    fn preprocessing_in_words() {
+        let network = effigy::EfficientNet::from_name("efficientnet-lite0").unwrap();
+        let words = "224×224, bicubic, crop 0.875, mean 0.498, std 0.502";
+        assert_eq!(describe(&network.preprocessing), words);
+    }
+}

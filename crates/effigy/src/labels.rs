@@ -1,0 +1,80 @@
+//! The names of classes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::Error;
+
+/// ImageNet-1k's 1000 classes.
+static IMAGENET: &str = include_str!("../assets/imagenet_labels.txt");
+
+/// The names of a network's classes, in their order; perhaps unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels(Arc<[String]>);
+
+impl Labels {
+    /// ImageNet-1k's.
+    #[must_use]
+    pub fn imagenet() -> Self {
+        IMAGENET.lines().map(str::to_owned).collect()
+    }
+
+    /// One label a line; spaces around it and empty lines at the end are left out.
+    ///
+    /// # Errors
+    /// When the file cannot be read as UTF-8.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Error::Labels { path: path.to_owned(), source })?;
+        Ok(text.trim_end().lines().map(|line| line.trim().to_owned()).collect())
+    }
+
+    /// The label of a class: `class 17` where it is unknown.
+    #[must_use]
+    pub fn get(&self, class_index: usize) -> String {
+        self.0.get(class_index).cloned().unwrap_or_else(|| format!("class {class_index}"))
+    }
+
+    /// Every label in the order of the classes; none where they are unknown.
+    #[must_use]
+    pub fn as_slice(&self) -> &[String] {
+        &self.0
+    }
+
+    /// Checks that there is a label for each of `classes`; unknown labels fit any number.
+    pub(crate) fn check(&self, classes: usize) -> Result<(), Error> {
+        match self.0.len() {
+            0 => Ok(()),
+            labels if labels == classes => Ok(()),
+            labels => Err(Error::LabelCount { labels, classes }),
+        }
+    }
+}
+
+impl FromIterator<String> for Labels {
+    fn from_iter<I: IntoIterator<Item = String>>(labels: I) -> Self {
+        Self(labels.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imagenet_has_1000_labels() {
+        let labels = Labels::imagenet();
+        assert!(labels.check(1000).is_ok());
+        assert_eq!(labels.get(0), "tench");
+        assert_eq!(labels.get(285), "Egyptian cat");
+        assert_eq!(labels.get(999), "toilet tissue");
+    }
+
+    #[test]
+    fn other_counts_are_refused_and_unknown_labels_are_numbered() {
+        assert!(matches!(Labels::imagenet().check(10), Err(Error::LabelCount { labels: 1000, classes: 10 })));
+        assert!(Labels::default().check(7).is_ok());
+        assert_eq!(Labels::default().get(6), "class 6");
+    }
+}

@@ -1,0 +1,99 @@
+//! Where weights come from: this library, a file, or the hub.
+
+use std::borrow::Cow;
+#[cfg(feature = "lite0")]
+use std::path::Path;
+use std::path::PathBuf;
+
+use effigy_arch::EfficientNet;
+use effigy_engine::Parameters;
+use effigy_weights::hub::{self, Checkpoint, Hub, HubError, Training};
+use effigy_weights::{LoadOptions, Loaded, Weights};
+
+use crate::Error;
+use crate::labels::Labels;
+
+/// Classes of ImageNet-1k; weights of so many classes without labels are taken to be its.
+const IMAGENET_CLASSES: usize = 1000;
+
+/// What was asked for.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    /// A file.
+    File(PathBuf),
+    /// A published checkpoint, by name.
+    Pretrained { name: String, training: Training },
+}
+
+/// A network's weights, and what is known about them.
+pub(crate) struct Source {
+    pub(crate) description: EfficientNet,
+    pub(crate) weights: Weights,
+    pub(crate) labels: Labels,
+    pub(crate) assumptions: Vec<String>,
+}
+
+impl Origin {
+    pub(crate) fn load(
+        &self,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(hub::Progress<'_>),
+    ) -> Result<Source, Error> {
+        let loaded = match self {
+            Self::File(path) => effigy_weights::load(path, options)?,
+            #[cfg(feature = "lite0")]
+            Self::Pretrained { name, training: Training::Base } if name == embedded::NAME => {
+                let name = Path::new("efficientnet-lite0.safetensors");
+                effigy_weights::load_bytes(embedded::WEIGHTS, name, options)?
+            }
+            Self::Pretrained { name, training } => {
+                let checkpoint = find(name, *training)?;
+                let path = Hub::from_env()?.fetch(checkpoint, progress)?;
+                // The file in the cache may be called otherwise than the network that it is of.
+                let preprocessing = Some(checkpoint.network().preprocessing);
+                let model = Some(checkpoint.model.to_owned());
+                effigy_weights::load(&path, &LoadOptions { model, preprocessing, ..options.clone() })?
+            }
+        };
+        Ok(Source::new(loaded))
+    }
+}
+
+/// The checkpoint of a name; where there is none, near names of networks help more than the hub's.
+fn find(name: &str, training: Training) -> Result<&'static Checkpoint, Error> {
+    match hub::find(name, training) {
+        Err(HubError::Unknown { name, similar }) if similar.is_empty() => {
+            EfficientNet::from_name(&name)?;
+            Err(Error::Hub(HubError::Unknown { name, similar }))
+        }
+        found => Ok(found?),
+    }
+}
+
+impl Source {
+    fn new(loaded: Loaded) -> Self {
+        let Loaded { model, weights, mut assumptions, labels, .. } = loaded;
+        let labels = match labels {
+            Some(labels) => labels.into_iter().collect(),
+            None if model.classes == IMAGENET_CLASSES => {
+                assumptions.push("labels: ImageNet's, assumed because there are 1000 classes".to_owned());
+                Labels::imagenet()
+            }
+            None => Labels::default(),
+        };
+        Self { description: model, weights, labels, assumptions }
+    }
+}
+
+/// The weights that travel with the library.
+#[cfg(feature = "lite0")]
+mod embedded {
+    pub(super) const NAME: &str = "efficientnet-lite0";
+    pub(super) static WEIGHTS: &[u8] = include_bytes!("../assets/efficientnet-lite0.safetensors");
+}
+
+impl Parameters for Source {
+    fn parameter(&self, name: &str) -> Option<Cow<'_, [f32]>> {
+        self.weights.get(name).map(|param| param.values)
+    }
+}
