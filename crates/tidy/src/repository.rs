@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::{fs, io};
 
+use crate::Offence;
 use crate::source::{self, Line};
 
 /// A file of the repository.
@@ -62,6 +63,26 @@ impl Repository {
         self.files.iter().filter(|file| file.has_extension("rs"))
     }
 
+    /// An offence for each line of Rust in which `find` finds something.
+    pub(crate) fn rust_lines(&self, find: impl Fn(&File, &Line) -> Option<String>) -> Vec<Offence> {
+        let mut offences = Vec::new();
+        for file in self.rust() {
+            let found = file.rust.iter().enumerate().filter_map(|(i, line)| Some((i, find(file, line)?)));
+            offences.extend(found.map(|(index, message)| Offence::at(file, index, message)));
+        }
+        offences
+    }
+
+    /// An offence for each line of any text in which `find` finds something.
+    pub(crate) fn text_lines(&self, find: impl Fn(&File, &str) -> Option<String>) -> Vec<Offence> {
+        let mut offences = Vec::new();
+        for file in &self.files {
+            let found = file.text.lines().enumerate().filter_map(|(i, line)| Some((i, find(file, line)?)));
+            offences.extend(found.map(|(index, message)| Offence::at(file, index, message)));
+        }
+        offences
+    }
+
     /// The crates' names (those of their folders) and manifests.
     pub fn manifests(&self) -> impl Iterator<Item = (&str, &File)> {
         self.files.iter().filter_map(|file| {
@@ -110,6 +131,13 @@ impl File {
     #[must_use]
     pub fn is_in(&self, folder: &str) -> bool {
         self.path.starts_with(folder)
+    }
+
+    /// Whether it belongs to this crate, which reads files, runs cargo and quotes what offends; it is no
+    /// part of effigy.
+    #[must_use]
+    pub fn is_tidy(&self) -> bool {
+        self.is_in("crates/tidy/")
     }
 
     /// Tests, examples and benchmarks: compiled apart from the library.

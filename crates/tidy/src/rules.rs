@@ -1,6 +1,7 @@
 //! The rules, one row each.
 
 mod crates;
+mod data;
 mod documents;
 mod files;
 mod places;
@@ -13,9 +14,9 @@ pub const RULES: &[Rule] = &[
     crates::DEPENDENCIES,
     crates::LINTS,
     places::PLACES,
-    places::ONE_DESCRIPTION,
-    places::PICKLE,
-    places::BOXES,
+    data::ONE_DESCRIPTION,
+    data::PICKLE,
+    data::BOXES,
     testing::SPEED,
     testing::IGNORED,
     files::UNFINISHED,

@@ -19,16 +19,11 @@ pub(crate) const UNFINISHED: Rule = Rule {
 fn unfinished(repository: &Repository) -> Vec<Offence> {
     const MACROS: [&str; 3] = ["todo!", "unimplemented!", "dbg!"];
     const MARKS: [&str; 3] = ["TODO", "FIXME", "XXX"];
-    let mut offences = Vec::new();
-    for file in repository.rust() {
-        for (index, line) in file.rust.iter().enumerate() {
-            let called = MACROS.iter().find(|name| contains_word(&line.code, name));
-            let marked = MARKS.iter().find(|mark| contains_word(&line.comment, mark));
-            let found = called.or(marked).map(|name| format!("{name}: finish it, or leave it out"));
-            offences.extend(found.map(|message| Offence::at(file, index, message)));
-        }
-    }
-    offences
+    repository.rust_lines(|_, line| {
+        let called = MACROS.iter().find(|name| contains_word(&line.code, name));
+        let marked = MARKS.iter().find(|mark| contains_word(&line.comment, mark));
+        called.or(marked).map(|name| format!("{name}: finish it, or leave it out"))
+    })
 }
 
 /// The most lines of a source file.
@@ -105,14 +100,9 @@ pub(crate) const MACHINE_PATHS: Rule = Rule {
 };
 
 fn machine_paths(repository: &Repository) -> Vec<Offence> {
-    let mut offences = Vec::new();
-    for file in &repository.files {
-        let lines = file.text.lines().enumerate().filter(|(_, line)| has_machine_path(line));
-        let advice =
-            "use a path inside the repository, a temporary folder of the standard library or an argument";
-        offences.extend(lines.map(|(index, _)| Offence::at(file, index, advice)));
-    }
-    offences
+    let advice =
+        "use a path inside the repository, a temporary folder of the standard library or an argument";
+    repository.text_lines(|_, line| has_machine_path(line).then(|| advice.to_owned()))
 }
 
 fn has_machine_path(line: &str) -> bool {

@@ -110,119 +110,12 @@ pub(crate) const PLACES: Rule = Rule {
 };
 
 fn places(repository: &Repository) -> Vec<Offence> {
-    let mut offences = Vec::new();
-    for file in repository.rust().filter(|file| !is_tidy(file)) {
-        for place in PLACES_OF_NAMES.iter().filter(|place| !(place.allowed)(file)) {
-            for (index, line) in file.rust.iter().enumerate() {
-                let free = line.test && place.free_in_tests;
-                let name = place.names.iter().find(|name| !free && contains_word(&line.code, name));
-                offences
-                    .extend(name.map(|name| Offence::at(file, index, format!("{name}: {}", place.instead))));
-            }
-        }
-    }
-    offences
-}
-
-/// This crate reads files and runs rustfmt; it is no part of effigy.
-fn is_tidy(file: &File) -> bool {
-    file.is_in("crates/tidy/")
-}
-
-/// A network is described once.
-pub(crate) const ONE_DESCRIPTION: Rule = Rule {
-    name: "a network is described once, by the graph that arch builds",
-    check: one_description,
-    offending: &[
-        &[("crates/engine/src/model.rs", "let graph = Graph { nodes, outputs, endpoints };")],
-        &[("crates/weights/src/load.rs", "nodes.push(effigy_arch::Node {")],
-    ],
-    passing: &[
-        &[("crates/arch/src/builder.rs", "Graph { nodes, outputs, endpoints }")],
-        &[("crates/engine/src/model.rs", "fn graph(&self) -> &Graph {\nlet Graph { nodes, .. } = graph;")],
-        &[("crates/engine/src/model.rs", "impl Reads for Node {\npub struct Node {")],
-        &[("crates/engine/tests/fusion.rs", "Graph { nodes, outputs, endpoints }")],
-    ],
-};
-
-fn one_description(repository: &Repository) -> Vec<Offence> {
-    let advice = "only crates/arch builds graphs: add a row or an option there, and read its graph here";
-    let elsewhere = repository.rust().filter(|file| !file.is_in("crates/arch/") && !is_tidy(file));
-    let mut offences = Vec::new();
-    for file in elsewhere {
-        let lines = file.rust.iter().enumerate().filter(|(_, line)| !line.test);
-        let building =
-            lines.filter(|(_, line)| builds(&line.code, "Graph {") || builds(&line.code, "Node {"));
-        offences.extend(building.map(|(index, _)| Offence::at(file, index, advice)));
-    }
-    offences
-}
-
-/// Whether `literal` begins a value here, not a type, a pattern or a function's body.
-fn builds(code: &str, literal: &str) -> bool {
-    const OTHERS: [&str; 8] = ["struct", "enum", "impl", "for", "let", "->", "&", "match"];
-    let before = code.find(literal).filter(|_| contains_word(code, literal)).map(|at| code[..at].trim_end());
-    before.is_some_and(|before| {
-        let path = before.trim_end_matches(|c: char| c.is_alphanumeric() || c == '_' || c == ':').trim_end();
-        let before = if before.ends_with("::") { path } else { before };
-        !OTHERS.iter().any(|other| before.ends_with(other))
+    repository.rust_lines(|file, line| {
+        let written = |place: &Place| place.names.iter().find(|name| contains_word(&line.code, name));
+        let free = |place: &Place| file.is_tidy() || line.test && place.free_in_tests;
+        PLACES_OF_NAMES.iter().find_map(|place| {
+            let name = written(place).filter(|_| !free(place) && !(place.allowed)(file))?;
+            Some(format!("{name}: {}", place.instead))
+        })
     })
-}
-
-/// Checkpoints are never executed.
-pub(crate) const PICKLE: Rule = Rule {
-    name: "no script executes a checkpoint's pickle",
-    check: pickle,
-    offending: &[
-        &[("bench/peers.py", "state = torch.load(path)")],
-        &[("crates/weights/tests/golden/make.py", "state = pickle.load(file)")],
-    ],
-    passing: &[&[("bench/peers.py", "state = torch.load(path, weights_only=True)")]],
-};
-
-fn pickle(repository: &Repository) -> Vec<Offence> {
-    let executes = |line: &str| {
-        contains_word(line, "pickle.load")
-            || contains_word(line, "pickle.loads")
-            || line.contains("torch.load(") && !line.contains("weights_only=True")
-    };
-    let advice = "this executes code of the file: use `torch.load(…, weights_only=True)` on one line";
-    let mut offences = Vec::new();
-    for file in repository.files.iter().filter(|file| file.has_extension("py")) {
-        let lines = file.text.lines().enumerate().filter(|(_, line)| executes(line));
-        offences.extend(lines.map(|(index, _)| Offence::at(file, index, advice)));
-    }
-    offences
-}
-
-/// A box says what its numbers are.
-pub(crate) const BOXES: Rule = Rule {
-    name: "the order of a box's numbers is told by its type's fields, not by a comment",
-    check: boxes,
-    offending: &[
-        &[("crates/vision/src/boxes.rs", "let b: [f32; 4] = f(); // x1, y1, x2, y2")],
-        &[("crates/vision/src/boxes.rs", "/// Corners (ymin, xmin, ymax, xmax).\nfn f(b: [f32; 4]) {}")],
-        &[("crates/vision/src/boxes.rs", "// xywh")],
-    ],
-    passing: &[&[(
-        "crates/vision/src/boxes.rs",
-        "/// Left and right: `x1 < x2`.\nstruct Box { x1: f32, x2: f32 }",
-    )]],
-};
-
-fn boxes(repository: &Repository) -> Vec<Offence> {
-    const ORDERS: [&str; 8] =
-        ["x1y1x2y2", "y1x1y2x2", "xyxy", "yxyx", "xywh", "cxcywh", "xminymin", "yminxmin"];
-    let mut offences = Vec::new();
-    for file in repository.rust().filter(|file| !is_tidy(file)) {
-        for (index, line) in file.rust.iter().enumerate() {
-            let letters: String = line.comment.chars().filter(char::is_ascii_alphanumeric).collect();
-            if ORDERS.iter().any(|order| letters.to_ascii_lowercase().contains(order)) {
-                let advice =
-                    "name the numbers as fields of a struct; a comment cannot stop anyone from mixing them";
-                offences.push(Offence::at(file, index, advice));
-            }
-        }
-    }
-    offences
 }

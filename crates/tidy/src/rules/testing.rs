@@ -64,11 +64,6 @@ pub(crate) const IGNORED: Rule = Rule {
 };
 
 fn ignored(repository: &Repository) -> Vec<Offence> {
-    let mut offences = Vec::new();
-    for file in repository.rust() {
-        let bare = file.rust.iter().enumerate().filter(|(_, line)| line.code.trim() == "#[ignore]");
-        let advice = "write `#[ignore = \"why, and how to run it\"]`";
-        offences.extend(bare.map(|(index, _)| Offence::at(file, index, advice)));
-    }
-    offences
+    let advice = "write `#[ignore = \"why, and how to run it\"]`";
+    repository.rust_lines(|_, line| (line.code.trim() == "#[ignore]").then(|| advice.to_owned()))
 }
