@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use effigy_tensor::MappedFile;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
 use crate::bytes::Bytes;
 use crate::error::WeightsError;
@@ -182,13 +183,21 @@ impl StoredTensor {
     /// The numbers in row-major order, as `f32`: borrowed where they lie in `bytes` as such.
     pub(crate) fn values<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [f32]> {
         let raw = &bytes[self.range.clone()];
-        let is_native = cfg!(target_endian = "little") && !self.big_endian;
-        if self.dtype == DType::F32
-            && self.strides.is_none()
-            && is_native
-            && let Ok(values) = bytemuck::try_cast_slice(raw)
-        {
-            return Cow::Borrowed(values);
+        let is_native = cfg!(target_endian = "little") && !self.big_endian && self.strides.is_none();
+        match self.dtype {
+            DType::F32 if is_native => {
+                let aligned = bytemuck::try_cast_slice(raw);
+                return aligned.map_or_else(
+                    |_| Cow::Owned(bytemuck::allocation::pod_collect_to_vec(raw)),
+                    Cow::Borrowed,
+                );
+            }
+            // In bulk, so that the processor's own instruction is used where it has one.
+            DType::F16 if is_native => {
+                let bits = bytemuck::allocation::pod_collect_to_vec::<u8, u16>(raw);
+                return Cow::Owned(bits.reinterpret_cast::<half::f16>().to_f32_vec());
+            }
+            _ => {}
         }
         Cow::Owned(match self.dtype {
             DType::F64 => self.convert(raw, |b| f64::from_le_bytes(b) as f32),
@@ -205,29 +214,37 @@ impl StoredTensor {
     }
 
     fn convert<const N: usize>(&self, raw: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-        let (elements, _) = raw.as_chunks::<N>();
-        let read = |mut element: [u8; N]| {
-            if self.big_endian {
+        if self.big_endian {
+            let turned = |mut element: [u8; N]| {
                 element.reverse();
-            }
-            number(element)
-        };
-        let Some(strides) = &self.strides else { return elements.iter().map(|&e| read(e)).collect() };
-        let count = self.shape.iter().product();
-        let mut values = Vec::with_capacity(count);
-        let mut index = vec![0; self.shape.len()];
-        for _ in 0..count {
-            let position: usize = index.iter().zip(strides).map(|(i, s)| i * s).sum();
-            values.push(read(elements[position]));
-            advance(&mut index, &self.shape);
+                number(element)
+            };
+            return self.gather(raw, turned);
+        }
+        self.gather(raw, number)
+    }
+
+    fn gather<const N: usize>(&self, raw: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+        let (elements, _) = raw.as_chunks::<N>();
+        let Some(strides) = &self.strides else { return elements.iter().map(|&e| number(e)).collect() };
+        // Axes of length 1 move nothing; without them the inner loop below is as long as can be.
+        let axes = self.shape.iter().copied().zip(strides.iter().copied());
+        let axes: Vec<(usize, usize)> = axes.filter(|&(length, _)| length != 1).collect();
+        let Some((&(length, stride), outer)) = axes.split_last() else { return vec![number(elements[0])] };
+        let mut values = Vec::with_capacity(self.shape.iter().product());
+        let mut index = vec![0; outer.len()];
+        for _ in 0..outer.iter().map(|(length, _)| length).product() {
+            let start: usize = index.iter().zip(outer).map(|(i, (_, stride))| i * stride).sum();
+            values.extend((0..length).map(|i| number(elements[start + i * stride])));
+            advance(&mut index, outer);
         }
         values
     }
 }
 
-/// The next index in row-major order.
-fn advance(index: &mut [usize], shape: &[usize]) {
-    for (i, &length) in index.iter_mut().zip(shape).rev() {
+/// The next index in row-major order over axes of these lengths.
+fn advance(index: &mut [usize], axes: &[(usize, usize)]) {
+    for (i, &(length, _)) in index.iter_mut().zip(axes).rev() {
         *i += 1;
         if *i < length {
             return;
