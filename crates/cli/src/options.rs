@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
-use effigy::{Interpolation, Isa, Loader, Preprocessing};
+use effigy::{Interpolation, Isa, Loader, Preprocessing, Training};
 
 use crate::failure::Failure;
+use crate::progress::download_bar;
 use crate::report;
 
 /// The model that needs no download.
@@ -19,6 +20,9 @@ pub(crate) struct ModelOptions {
     /// [default: efficientnet-lite0]
     #[arg(long, short, value_name = "NAME")]
     pub(crate) model: Option<String>,
+    /// How a published model was trained
+    #[arg(long, value_name = "TRAINING", conflicts_with = "weights")]
+    variant: Option<Variant>,
     /// A checkpoint: .pth or safetensors, of lukemelas', timm's, torchvision's or effigy's naming
     #[arg(long, short, value_name = "FILE")]
     pub(crate) weights: Option<PathBuf>,
@@ -74,6 +78,18 @@ enum Filter {
     Bicubic,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Variant {
+    Base,
+    #[value(name = "autoaugment")]
+    AutoAugment,
+    #[value(name = "randaugment")]
+    RandAugment,
+    #[value(name = "advprop")]
+    AdvProp,
+    NoisyStudent,
+}
+
 impl ModelOptions {
     /// The weights that were asked for, to be loaded.
     pub(crate) fn loader(&self) -> Loader {
@@ -82,6 +98,14 @@ impl ModelOptions {
             (Some(weights), Some(model)) => Loader::file(weights).model(model),
             (None, model) => Loader::pretrained(model.as_deref().unwrap_or(DEFAULT_MODEL)),
         };
+        let loader = match self.variant {
+            None | Some(Variant::Base) => loader,
+            Some(Variant::AutoAugment) => loader.training(Training::AutoAugment),
+            Some(Variant::RandAugment) => loader.training(Training::RandAugment),
+            Some(Variant::AdvProp) => loader.training(Training::AdvProp),
+            Some(Variant::NoisyStudent) => loader.training(Training::NoisyStudent),
+        };
+        let loader = loader.on_download(download_bar());
         self.preparation.apply(self.machine.apply(loader))
     }
 

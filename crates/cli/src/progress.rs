@@ -4,12 +4,15 @@ use std::fmt::Display;
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
+use effigy::DownloadProgress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::report;
 
 /// Time between two lines where there is no terminal to draw a bar on.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
+
+const CELLS: &str = "█▉▊▋▌▍▎▏ ";
 
 /// A bar on a terminal; lines elsewhere, if they are asked for.
 #[derive(Debug)]
@@ -35,7 +38,7 @@ impl Progress {
             if shown && on_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let template = format!("  {{bar:30.cyan}} {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}} left");
         let style = ProgressStyle::with_template(&template).expect("a valid template");
-        let style = style.progress_chars("█▉▊▋▌▍▎▏ ").with_key(
+        let style = style.progress_chars(CELLS).with_key(
             "per_sec",
             |state: &indicatif::ProgressState, to: &mut dyn std::fmt::Write| {
                 let _ = write!(to, "{:.1}/s", state.per_sec());
@@ -63,6 +66,27 @@ impl Progress {
     /// Says what went wrong with one input.
     pub(crate) fn error(&self, message: impl Display) {
         self.aside(|| report::error(message));
+    }
+}
+
+/// Draws a bar while weights are downloaded; it appears with the first bytes.
+pub(crate) fn download_bar() -> impl FnMut(DownloadProgress<'_>) {
+    let mut bar: Option<ProgressBar> = None;
+    move |DownloadProgress { file, done, total }| {
+        if report::is_quiet() {
+            return;
+        }
+        let bar = bar.get_or_insert_with(|| {
+            report::note(format_args!("downloading {file}"));
+            let template = "  {bar:30.cyan} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left";
+            let style = ProgressStyle::with_template(template).expect("a valid template");
+            ProgressBar::new(0).with_style(style.progress_chars(CELLS))
+        });
+        bar.set_length(total.unwrap_or(done));
+        bar.set_position(done);
+        if total == Some(done) {
+            bar.finish_and_clear();
+        }
     }
 }
 

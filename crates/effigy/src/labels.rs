@@ -43,7 +43,10 @@ impl Labels {
     }
 
     /// Checks that there is a label for each of `classes`; unknown labels fit any number.
-    pub(crate) fn check(&self, classes: usize) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::LabelCount`] where there is not.
+    pub fn check(&self, classes: usize) -> Result<(), Error> {
         match self.0.len() {
             0 => Ok(()),
             labels if labels == classes => Ok(()),

@@ -50,6 +50,9 @@ pub struct Loader {
 }
 
 impl Loader {
+    /// The models whose weights are part of this library.
+    pub const EMBEDDED: &[&str] = if cfg!(feature = "lite0") { &["efficientnet-lite0"] } else { &[] };
+
     fn new(origin: Origin) -> Self {
         Self {
             origin,

@@ -1,0 +1,66 @@
+//! `effigy convert`: any checkpoint as safetensors that say what they are.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use effigy::arch::Top;
+use effigy::weights::{self, LoadOptions, Loaded, Precision};
+
+use crate::failure::{Failure, Outcome};
+use crate::options::{describe, distinct};
+use crate::report;
+
+/// Write a checkpoint as safetensors, with its model, preprocessing and labels in it
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// A checkpoint: .pth or safetensors
+    weights: PathBuf,
+    /// Where to write
+    #[arg(long, short, value_name = "OUT.safetensors")]
+    output: PathBuf,
+    /// Type of the convolutions' and the classifier's weights; everything else stays f32
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    dtype: Dtype,
+    /// The model that it is of, where its names and shapes do not tell
+    #[arg(long, short, value_name = "NAME")]
+    model: Option<String>,
+    /// Names of the classes, one a line
+    #[arg(long, short, value_name = "FILE")]
+    labels: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Dtype {
+    F32,
+    F16,
+    Bf16,
+}
+
+pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
+    distinct(&options.weights, &options.output)?;
+    let load = LoadOptions { model: options.model.clone(), ..LoadOptions::default() };
+    let Loaded { model, weights, family, labels, .. } = weights::load(&options.weights, &load)?;
+    let labels = match &options.labels {
+        Some(path) => {
+            let labels = effigy::Labels::read(path)?;
+            if model.top == Top::Classifier {
+                labels.check(model.classes)?;
+            }
+            Some(labels.as_slice().to_vec())
+        }
+        None => labels,
+    };
+    let precision = match options.dtype {
+        Dtype::F32 => Precision::F32,
+        Dtype::F16 => Precision::F16,
+        Dtype::Bf16 => Precision::Bf16,
+    };
+    weights::convert(&options.output, &model, &weights, labels.as_deref(), precision)?;
+    report::note(format_args!(
+        "{}: {}, from {family} names, {}",
+        options.output.display(),
+        model.name,
+        describe(&model.preprocessing)
+    ));
+    Ok(Outcome::Done)
+}
