@@ -6,11 +6,13 @@
 mod commands;
 mod failure;
 mod inputs;
+mod npy;
 mod options;
 mod pipeline;
 mod progress;
 mod report;
 mod table;
+mod untrained;
 
 use std::process::ExitCode;
 

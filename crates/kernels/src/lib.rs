@@ -16,6 +16,7 @@ pub mod isa;
 mod layout;
 mod math;
 pub mod naive;
+pub mod peak;
 mod pool;
 mod pooling;
 

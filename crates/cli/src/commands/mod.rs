@@ -1,7 +1,10 @@
 //! The commands: each with its options, what it does and its tests in a file of its own.
 
+mod bench;
 mod classify;
 mod convert;
+mod eval;
+mod features;
 mod inspect;
 mod models;
 mod summary;
@@ -13,20 +16,26 @@ use crate::failure::{Failure, Outcome};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Classify(classify::Options),
+    Features(features::Options),
+    Eval(eval::Options),
     Models(models::Options),
     Summary(summary::Options),
     Inspect(inspect::Options),
     Convert(convert::Options),
+    Bench(bench::Options),
 }
 
 impl Command {
     pub(crate) fn run(&self) -> Result<Outcome, Failure> {
         match self {
             Self::Classify(options) => classify::run(options),
+            Self::Features(options) => features::run(options),
+            Self::Eval(options) => eval::run(options),
             Self::Models(options) => models::run(options),
             Self::Summary(options) => summary::run(options),
             Self::Inspect(options) => inspect::run(options),
             Self::Convert(options) => convert::run(options),
+            Self::Bench(options) => bench::run(options),
         }
     }
 }

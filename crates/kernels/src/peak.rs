@@ -1,0 +1,71 @@
+//! What the processor can do at most: multiply-adds that wait for nothing and load nothing.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use crate::isa::{Isa, Kernel, Simd};
+use crate::pool::ThreadPool;
+
+/// Chains of dependent multiply-adds: more than latency × ports of any current core, and few enough
+/// for 16 registers.
+const CHAINS: usize = 12;
+/// Links of each chain in one measurement; some milliseconds.
+const LINKS: usize = 1 << 20;
+/// Measurements of which the best counts: other programs can only slow one down.
+const REPEATS: usize = 8;
+
+/// Floating-point operations per second that `threads` threads reach together with an instruction set,
+/// a multiply-add counted as two. Measured, which takes about 0.1 s.
+#[must_use]
+pub fn flops(isa: Isa, threads: usize) -> f64 {
+    let threads = threads.max(1);
+    let pool = ThreadPool::new(threads);
+    let run = || {
+        let start = Instant::now();
+        pool.run(threads, |_| {
+            black_box(isa.run(Chains));
+        });
+        start.elapsed()
+    };
+    let best = (0..REPEATS).map(|_| run()).min().unwrap_or(Duration::MAX);
+    let operations = 2 * threads * CHAINS * LINKS * isa.lanes();
+    operations as f64 / best.as_secs_f64()
+}
+
+/// Every value converges to 1: no infinities, no denormals.
+struct Chains;
+
+impl Kernel for Chains {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        // The compiler must not know the factors, or it could sum the series.
+        let (factor, addend) = (s.splat(black_box(0.5)), s.splat(black_box(0.5)));
+        let mut chains: [S::V; CHAINS] = std::array::from_fn(|i| s.splat(i as f32));
+        for _ in 0..LINKS {
+            for chain in &mut chains {
+                *chain = s.fma(*chain, factor, addend);
+            }
+        }
+        let sum = chains[1..].iter().fold(chains[0], |sum, chain| s.add(sum, *chain));
+        let mut first = 0.0;
+        // SAFETY: one value is written to one value.
+        unsafe { s.store_first(&raw mut first, 1, sum) };
+        first
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chains_are_really_computed() {
+        for isa in Isa::available() {
+            assert_eq!(isa.run(Chains), CHAINS as f32);
+            let flops = flops(isa, 1);
+            assert!(flops > 1e8 && flops < 1e13, "{isa:?}: {flops}");
+        }
+    }
+}
