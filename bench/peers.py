@@ -27,7 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=20, help="effigy, peer, effigy, peer, …")
     parser.add_argument("--runs", type=int, default=30, help="timed runs of each in a round")
-    parser.add_argument("--warmup", type=int, default=10, help="runs before them, untimed")
+    parser.add_argument("--warmup", type=int, default=10, help="runs of a peer before them, untimed")
     parser.add_argument("--torch", action="store_true", help="PyTorch too (channels last, frozen)")
     parser.add_argument("--check-only", action="store_true", help="compare outputs, measure nothing")
     parser.add_argument("--record", metavar="NAME", help="write bench/record/DATE-NAME.json and .md")
@@ -93,27 +93,29 @@ class Peer:
 
 
 class Effigy:
-    """The command: a process a measurement, warmed up each time."""
+    """The command: a process a measurement, which warms up by itself.
+
+    `effigy bench` makes up its weights, which changes no instruction; `output` reads the peers'.
+    """
 
     def __init__(self, program: Path, model: str, threads: int, files):
         self.program, self.model, self.threads, self.files = program, model, threads, files
 
-    def run(self, command: str, *rest: str) -> str:
-        line = [str(self.program), command, *rest, "--threads", str(self.threads)]
-        line += ["--weights", str(self.files.weights)]
+    def run(self, *rest: str) -> str:
+        line = [str(self.program), *rest, "--threads", str(self.threads)]
         done = subprocess.run(line, stdout=subprocess.PIPE, **pinned(self.threads))
         if done.returncode:
             raise SystemExit(f"exit code {done.returncode}: {' '.join(line)}")
         return done.stdout
 
-    def measure(self, runs: int, warmup: int) -> dict:
-        text = self.run("bench", self.model, "--json", "--runs", str(runs), "--warmup", str(warmup))
-        answer = json.loads(text)
+    def measure(self, runs: int, _warmup: int) -> dict:
+        answer = json.loads(self.run("bench", self.model, "--json", "--runs", str(runs)))
         return {"median_ms": answer["median_ms"], "min_ms": answer["min_ms"]}
 
     def output(self, path: Path):
-        picture = ["features", str(self.files.picture), "--model", self.model]
-        self.run(*picture, "--layer", "head.classifier", "--out", str(path))
+        network = ["--model", self.model, "--weights", str(self.files.weights)]
+        picture = [str(self.files.picture), "--layer", "head.classifier", "--out", str(path)]
+        self.run("features", *network, *picture)
         return load(path)
 
 
