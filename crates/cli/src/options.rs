@@ -6,7 +6,6 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 use effigy::{Interpolation, Isa, Loader, Preprocessing, Training};
 
-use crate::failure::Failure;
 use crate::progress::download_bar;
 use crate::report;
 
@@ -196,19 +195,6 @@ impl FromStr for Channels {
             Ok(&[r, g, b]) => Ok(Self([r, g, b])),
             _ => Err("one number is wanted, or three: R,G,B".to_owned()),
         }
-    }
-}
-
-/// Refuses a file that a command would overwrite while reading it.
-pub(crate) fn distinct(read: &std::path::Path, written: &std::path::Path) -> Result<(), Failure> {
-    let same = match (read.canonicalize(), written.canonicalize()) {
-        (Ok(read), Ok(written)) => read == written,
-        _ => false,
-    };
-    if same {
-        Err(Failure::Usage(format!("{}: would overwrite its own source", written.display())))
-    } else {
-        Ok(())
     }
 }
 

@@ -9,10 +9,11 @@ use crate::pool::ThreadPool;
 /// Chains of dependent multiply-adds: more than latency × ports of any current core, and few enough
 /// for 16 registers.
 const CHAINS: usize = 12;
-/// Links of each chain in one measurement; some milliseconds.
-const LINKS: usize = 1 << 20;
+/// Links of each chain in one measurement: a fraction of a millisecond, so that on a busy machine some
+/// measurements still run without being interrupted, and yet much longer than handing out the work.
+const LINKS: usize = 1 << 17;
 /// Measurements of which the best counts: other programs can only slow one down.
-const REPEATS: usize = 8;
+const REPEATS: usize = 200;
 
 /// Floating-point operations per second that `threads` threads reach together with an instruction set,
 /// a multiply-add counted as two. Measured, which takes about 0.1 s.

@@ -1,13 +1,13 @@
 //! `effigy convert`: any checkpoint as safetensors that say what they are.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use effigy::arch::Top;
 use effigy::weights::{self, LoadOptions, Loaded, Precision};
 
 use crate::failure::{Failure, Outcome};
-use crate::options::{describe, distinct};
+use crate::options::describe;
 use crate::report;
 
 /// Write a checkpoint as safetensors, with its model, preprocessing and labels in it
@@ -63,4 +63,17 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
         describe(&model.preprocessing)
     ));
     Ok(Outcome::Done)
+}
+
+/// Refuses a file that would be overwritten while it is read.
+fn distinct(read: &Path, written: &Path) -> Result<(), Failure> {
+    let same = match (read.canonicalize(), written.canonicalize()) {
+        (Ok(read), Ok(written)) => read == written,
+        _ => false,
+    };
+    if same {
+        Err(Failure::Usage(format!("{}: would overwrite its own source", written.display())))
+    } else {
+        Ok(())
+    }
 }
