@@ -102,7 +102,7 @@ class Effigy:
         self.program, self.model, self.threads, self.files = program, model, threads, files
 
     def run(self, *rest: str) -> str:
-        line = [str(self.program), *rest, "--threads", str(self.threads)]
+        line = [str(self.program), "--quiet", *rest, "--threads", str(self.threads)]
         done = subprocess.run(line, stdout=subprocess.PIPE, **pinned(self.threads))
         if done.returncode:
             raise SystemExit(f"exit code {done.returncode}: {' '.join(line)}")
