@@ -21,10 +21,10 @@ fn protocol_0_is_lines_of_text() {
 #[test]
 fn nothing_is_called() {
     // What would run a command under Python is a name and its arguments here.
-    let pickle = parse(b"cposix\nsystem\n(Vtouch /tmp/x\ntR.", 0).unwrap();
+    let pickle = parse(b"cposix\nsystem\n(Vtouch x\ntR.", 0).unwrap();
     let Value::Object(object) = pickle.value(pickle.root) else { panic!("an object expected") };
     let (function, args) = pickle.call(object).unwrap();
-    assert_eq!((function, pickle.str(args[0])), ("posix.system", Some("touch /tmp/x")));
+    assert_eq!((function, pickle.str(args[0])), ("posix.system", Some("touch x")));
 }
 
 #[test]
