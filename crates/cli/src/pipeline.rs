@@ -98,7 +98,7 @@ fn in_order(
             .map(|first| {
                 let (sender, receiver) = sync_channel(AHEAD);
                 scope.spawn(move || {
-                    decode(inputs.iter().skip(first).step_by(decoders), preprocessing, &sender)
+                    decode(inputs.iter().skip(first).step_by(decoders), preprocessing, &sender);
                 });
                 receiver
             })

@@ -54,7 +54,7 @@ impl Network {
 }
 
 /// The graph up to its last wanted layer, with the layers as its outputs.
-fn cut<'a>(mut graph: Graph, layers: &'a [String]) -> Result<Graph, &'a str> {
+fn cut(mut graph: Graph, layers: &[String]) -> Result<Graph, &str> {
     let found = layers.iter().map(|layer| graph.find(layer).ok_or(layer.as_str()));
     graph.outputs = found.collect::<Result<_, _>>()?;
     let last = graph.outputs.iter().copied().max().unwrap_or(NodeId(0));

@@ -134,8 +134,9 @@ impl Figures {
         let memory =
             self.peak_rss_mb.map(|mb| format!("  memory   {mb:.0} MB at most\n")).unwrap_or_default();
         let share = 100.0 * self.share_of_limit;
+        let plural = if *threads == 1 { "" } else { "s" };
         format!(
-            "{STRONG}{model}{STRONG:#}  {height}×{width}, batch {batch}, {threads} threads, {}, {precision}\n\
+            "{STRONG}{model}{STRONG:#}  {height}×{width}, batch {batch}, {threads} thread{plural}, {}, {precision}\n\
              \x20 latency  {median_ms:.2} ms median, {min_ms:.2} ms least, {p90_ms:.2} ms at 90 %  ({runs} runs)\n\
              \x20 speed    {:.1} pictures/s\n{memory}\
              \x20 limit    {share:.1} % of the {:.0} GFLOP/s measured here ({:.3} GMACs a picture)\n",

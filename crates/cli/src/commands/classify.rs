@@ -26,8 +26,6 @@ pub(crate) struct Options {
     /// Pictures, folders of pictures (with those below them), or - for standard input
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    #[command(flatten)]
-    model: ModelOptions,
     /// Names of the classes, one a line
     #[arg(long, short, value_name = "FILE")]
     labels: Option<PathBuf>,
@@ -43,6 +41,8 @@ pub(crate) struct Options {
     /// Show progress even where standard error is no terminal
     #[arg(long)]
     progress: bool,
+    #[command(flatten)]
+    model: ModelOptions,
 }
 
 pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {

@@ -31,8 +31,6 @@ Examples:
 pub(crate) struct Options {
     /// A folder of labelled pictures
     data: PathBuf,
-    #[command(flatten)]
-    model: ModelOptions,
     /// Names of the classes, one a line
     #[arg(long, short, value_name = "FILE")]
     labels: Option<PathBuf>,
@@ -48,6 +46,8 @@ pub(crate) struct Options {
     /// Show progress even where standard error is no terminal
     #[arg(long)]
     progress: bool,
+    #[command(flatten)]
+    model: ModelOptions,
 }
 
 pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {

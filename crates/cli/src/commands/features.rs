@@ -39,14 +39,14 @@ pub(crate) struct Options {
     /// Order of the axes where a layer has height and width
     #[arg(long, value_name = "ORDER", default_value = "nchw")]
     layout: Layout,
-    #[command(flatten)]
-    model: ModelOptions,
     /// Pictures that the network gets at a time
     #[arg(long, short, value_name = "N", default_value = "8", value_parser = positive)]
     batch: usize,
     /// Show progress even where standard error is no terminal
     #[arg(long)]
     progress: bool,
+    #[command(flatten)]
+    model: ModelOptions,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
