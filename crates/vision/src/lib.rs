@@ -5,7 +5,10 @@
 //! resize                       Pillow's bilinear and bicubic, equal to the byte
 //! preprocess                   resize, centre crop, normalise → f32, NHWC
 //! ```
+//!
+//! And the boxes of a picture: [`PixelBox`] by corners, [`CocoBox`] by corner and size.
 
+mod boxes;
 mod decode;
 mod error;
 mod orientation;
@@ -13,6 +16,7 @@ mod picture;
 mod preprocess;
 mod resize;
 
+pub use boxes::{CocoBox, PixelBox};
 pub use decode::{EXTENSIONS, Limits, decode_bytes, decode_file};
 pub use error::VisionError;
 pub use picture::Picture;
