@@ -1,6 +1,7 @@
 //! The tensors of a checkpoint under the names of its file.
 
 use std::borrow::Cow;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::Range;
@@ -278,8 +279,19 @@ pub(crate) fn row_major(shape: &[usize]) -> Vec<usize> {
 impl StateDict {
     pub(crate) fn new(bytes: Bytes, format: Format, contents: Contents) -> Self {
         let Contents { tensors, metadata, notes } = contents;
-        let index = tensors.iter().enumerate().map(|(i, tensor)| (tensor.name.clone(), i)).collect();
-        Self { bytes, format, tensors: tensors.into(), index: Arc::new(index), metadata, notes }
+        let mut index = HashMap::new();
+        let mut kept: Vec<StoredTensor> = Vec::with_capacity(tensors.len());
+        for tensor in tensors {
+            // Of a name that is given twice the last tensor counts, as in a Python dictionary.
+            match index.entry(tensor.name.clone()) {
+                Occupied(entry) => kept[*entry.get()] = tensor,
+                Vacant(entry) => {
+                    entry.insert(kept.len());
+                    kept.push(tensor);
+                }
+            }
+        }
+        Self { bytes, format, tensors: kept.into(), index: Arc::new(index), metadata, notes }
     }
 
     /// The file's format.
@@ -334,5 +346,32 @@ impl<'a> Entry<'a> {
     #[must_use]
     pub fn values(&self) -> Cow<'a, [f32]> {
         self.tensor.values(self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_name_given_twice_the_last_tensor_counts() {
+        let tensor = |name: &str, storage: Range<usize>| {
+            let shape = [storage.len()];
+            let view = View {
+                dtype: DType::U8,
+                storage,
+                offset: 0,
+                shape: &shape,
+                strides: &[1],
+                big_endian: false,
+            };
+            StoredTensor::new(name.to_owned(), &view).unwrap()
+        };
+        let tensors = vec![tensor("a", 0..1), tensor("b", 1..2), tensor("a", 2..4)];
+        let contents = Contents { tensors, ..Contents::default() };
+        let state = StateDict::new(vec![1, 2, 3, 4].into(), Format::TorchZip, contents);
+        assert_eq!(state.tensors().len(), 2);
+        assert_eq!(*state.get("a").unwrap().values(), [3.0, 4.0]);
+        assert_eq!(*state.get("b").unwrap().values(), [2.0]);
     }
 }

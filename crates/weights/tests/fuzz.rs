@@ -134,7 +134,7 @@ fn damaged_files() {
     let golden = |file: &str| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
     let read = |file| std::fs::read(golden(file)).unwrap();
     let files =
-        ["tiny_zip_2.pth", "tiny_zip_4.pth", "tiny_legacy_2.pth", "tiny_legacy_1.pth", "tiny.safetensors"];
+        ["tiny.safetensors", "tiny_zip_4.pth", "tiny_legacy_2.pth", "tiny_zip_2.pth", "tiny_legacy_1.pth"];
     let mut random = Random(2);
     let mut found = String::new();
     for (i, file) in files.into_iter().enumerate() {
