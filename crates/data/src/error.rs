@@ -33,6 +33,27 @@ pub enum DataError {
         /// What is wrong with it.
         problem: LineProblem,
     },
+    /// A file is not the JSON or XML that it should be.
+    #[error("{path}:{line}: {message}", path = path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What the parser expected.
+        message: String,
+    },
+    /// Something in a detection data set cannot be used, and was not to be skipped.
+    #[error("{0}; mend it, or have such ones skipped")]
+    Problem(Problem),
+    /// A detection data set has no pictures.
+    #[error("{path}: no annotated pictures{skipped}", skipped = first_of(problems), path = path.display())]
+    NoAnnotatedPictures {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was skipped.
+        problems: Vec<Problem>,
+    },
     /// There are no pictures.
     #[error("{path}: no pictures; it needs a `labels.tsv` with lines, or a folder of pictures for each class", path = path.display())]
     Empty {
@@ -59,4 +80,58 @@ pub enum LineProblem {
     /// The picture does not exist.
     #[error("the picture {path} is not there", path = .0.display())]
     NoPicture(PathBuf),
+}
+
+/// Something in a detection data set that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {place}: {kind}", path = path.display())]
+pub struct Problem {
+    /// The file.
+    pub path: PathBuf,
+    /// Where in the file: `annotation 12`, `line 34`.
+    pub place: String,
+    /// What is wrong.
+    pub kind: ProblemKind,
+}
+
+/// What is wrong with a picture or an object of a detection data set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProblemKind {
+    /// The object's class is not in the table of classes.
+    #[error("category {0} is not among the categories")]
+    UnknownCategory(String),
+    /// The object is in no picture that is listed.
+    #[error("image {0} is not among the images")]
+    UnknownPicture(u64),
+    /// The picture's file is not there.
+    #[error("the picture {path} is not there", path = .0.display())]
+    NoPicture(PathBuf),
+    /// A split lists a picture that has no annotation file.
+    #[error("the annotation file {path} is not there", path = .0.display())]
+    NoAnnotations(PathBuf),
+    /// Two pictures have the same number.
+    #[error("image {0} is there twice")]
+    DuplicatePicture(u64),
+    /// The picture's width or height is 0.
+    #[error("the picture's size is {width}×{height}")]
+    Size {
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+    },
+    /// The box encloses nothing of the picture.
+    #[error("the box has no area within the picture ({0})")]
+    DegenerateBox(String),
+    /// An element of an annotation file is missing or not what it should be.
+    #[error("<{0}> is missing or cannot be read")]
+    Element(&'static str),
+}
+
+/// The first problem, as the end of a sentence.
+fn first_of(problems: &[Problem]) -> String {
+    problems
+        .first()
+        .map_or_else(String::new, |first| format!("; {} skipped, the first: {first}", problems.len()))
 }
