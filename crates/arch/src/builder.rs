@@ -6,22 +6,12 @@ use crate::graph::{Activation, Conv, Graph, Node, NodeId, Op};
 /// Everything between the picture and `network.top`.
 pub(crate) fn build(network: &EfficientNet) -> Graph {
     let mut b = Builder::new(network);
-    let input = b.push("input", Op::Input { channels: network.in_channels }, &[]);
-    let stem = Kernel { size: 3, stride: 2, ..Kernel::POINT };
-    let mut x = b.conv_bn_act("stem", input, network.in_channels, network.stem_filters(), stem);
-    let blocks = network.blocks();
-    for block in &blocks {
-        if block.stride > 1 {
-            b.end_of_resolution(x);
-        }
-        x = b.block(block, x);
-    }
-    b.end_of_resolution(x);
+    let last = b.trunk(network);
+    let mut x = last.id;
 
     let features = network.head_filters();
-    let last = blocks.last().map_or(network.stem_filters(), |block| block.outputs);
-    x = b.conv_bn_act("head", x, last, features, Kernel::POINT);
-    b.end_of_resolution(x);
+    x = b.conv_bn_act("head", x, last.channels, features, Kernel::POINT);
+    b.ends.push(Map { id: x, channels: features });
     if network.top != Top::Features {
         x = b.push("head.pool", Op::GlobalAveragePool, &[x]);
     }
@@ -29,7 +19,15 @@ pub(crate) fn build(network: &EfficientNet) -> Graph {
         x = b.push("head.dropout", Op::Dropout { rate: network.dropout }, &[x]);
         x = b.push("head.classifier", Op::Linear { inputs: features, outputs: network.classes }, &[x]);
     }
-    Graph { nodes: b.nodes, outputs: vec![x], endpoints: b.endpoints }
+    let endpoints = b.endpoints();
+    Graph { nodes: b.nodes, outputs: vec![x], endpoints }
+}
+
+/// A node's output with its channels.
+#[derive(Clone, Copy)]
+pub(crate) struct Map {
+    pub(crate) id: NodeId,
+    pub(crate) channels: usize,
 }
 
 /// Size, step and groups of a convolution without a bias.
@@ -45,36 +43,56 @@ impl Kernel {
     const POINT: Self = Self { size: 1, stride: 1, groups: 1 };
 }
 
-struct Builder {
-    nodes: Vec<Node>,
-    endpoints: Vec<(String, NodeId)>,
+/// Collects the nodes of an EfficientNet, and of what stands on one.
+pub(crate) struct Builder {
+    pub(crate) nodes: Vec<Node>,
+    /// The last map of every resolution so far: `ends[k]` is `reduction_{k + 1}`.
+    pub(crate) ends: Vec<Map>,
     convention: Convention,
     bn_momentum: f32,
     activation: Activation,
 }
 
 impl Builder {
-    fn new(network: &EfficientNet) -> Self {
+    pub(crate) fn new(network: &EfficientNet) -> Self {
         let blueprint = network.family.blueprint();
         Self {
             nodes: Vec::new(),
-            endpoints: Vec::new(),
+            ends: Vec::new(),
             convention: network.convention,
             bn_momentum: blueprint.bn_momentum,
             activation: blueprint.activation,
         }
     }
 
-    fn push(&mut self, name: impl Into<String>, op: Op, inputs: &[NodeId]) -> NodeId {
+    pub(crate) fn push(&mut self, name: impl Into<String>, op: Op, inputs: &[NodeId]) -> NodeId {
         let name = name.into();
         let id = NodeId(self.nodes.len());
         self.nodes.push(Node { params: name.clone(), name, op, inputs: inputs.to_vec() });
         id
     }
 
-    /// `x` is the last map of its resolution: the next `reduction_k`.
-    fn end_of_resolution(&mut self, x: NodeId) {
-        self.endpoints.push((format!("reduction_{}", self.endpoints.len() + 1), x));
+    /// The picture, the stem and every block; gives the last block's output.
+    pub(crate) fn trunk(&mut self, network: &EfficientNet) -> Map {
+        let (pixels, filters) = (network.in_channels, network.stem_filters());
+        let input = self.push("input", Op::Input { channels: pixels }, &[]);
+        let stem = Kernel { size: 3, stride: 2, ..Kernel::POINT };
+        let id = self.conv_bn_act("stem", input, pixels, filters, stem);
+        let mut x = Map { id, channels: filters };
+        for block in &network.blocks() {
+            if block.stride > 1 {
+                self.ends.push(x);
+            }
+            x = Map { id: self.block(block, x.id), channels: block.outputs };
+        }
+        self.ends.push(x);
+        x
+    }
+
+    /// The ends of the resolutions by name.
+    pub(crate) fn endpoints(&self) -> Vec<(String, NodeId)> {
+        let ends = self.ends.iter().enumerate();
+        ends.map(|(i, end)| (format!("reduction_{}", i + 1), end.id)).collect()
     }
 
     /// `{at}.conv`, `{at}.bn`

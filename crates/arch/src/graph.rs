@@ -14,7 +14,7 @@ pub struct Graph {
     /// What a forward pass returns, in order.
     pub outputs: Vec<NodeId>,
     /// Named points of interest that are not outputs: `reduction_1` … `reduction_6` are the last
-    /// feature maps at 1/2, 1/4 … of the input's side, and the head's feature map.
+    /// feature maps at 1/2, 1/4 … of the input's side, and a classifier's head's feature map.
     pub endpoints: Vec<(String, NodeId)>,
 }
 
@@ -76,6 +76,28 @@ pub enum Op {
         /// Output features.
         outputs: usize,
     },
+    /// The largest value of every window, per channel.
+    MaxPool {
+        /// Height and width of the window (square).
+        kernel: usize,
+        /// Step in both directions.
+        stride: usize,
+        /// How far windows reach over the border.
+        padding: Padding,
+        /// What they find there.
+        border: Border,
+    },
+    /// Nearest neighbour, to the height and width of another map. The inputs are `x: [N, H, W, C]` and
+    /// `like: [N, H', W', _]`, of which only the shape is read; pixel `(i, j)` of the output is
+    /// `x[⌊i · H / H'⌋, ⌊j · W / W'⌋]`.
+    Upsample,
+    /// One map from `inputs` of equal shapes.
+    WeightedSum {
+        /// How many maps are read.
+        inputs: usize,
+        /// What each of them counts.
+        fusion: Fusion,
+    },
 }
 
 /// A convolution's shape.
@@ -97,7 +119,7 @@ pub struct Conv {
     pub bias: bool,
 }
 
-/// How a convolution pads its input with zeros.
+/// How many pixels are put around a map before a window slides over it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Padding {
     /// TensorFlow's SAME: `out = ⌈in / stride⌉`, the odd pixel at the bottom and right. Computed
@@ -105,6 +127,28 @@ pub enum Padding {
     Same,
     /// `(kernel − 1) / 2` on every side, as PyTorch-native models have it.
     Symmetric,
+}
+
+/// What max-pooling finds beyond the border.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Border {
+    /// Nothing: only pixels of the map are compared.
+    NegativeInfinity,
+    /// Zeros, which win over negative values.
+    Zero,
+}
+
+/// How a [`Op::WeightedSum`] weighs its inputs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fusion {
+    /// `Σ wᵢ·xᵢ / (Σ wᵢ + epsilon)` with `w = max(weight, 0)`, one learned weight for each input: the
+    /// fast normalised fusion of arXiv 1911.09070, section 3.3.
+    FastAttention {
+        /// Keeps the quotient finite where no weight is positive.
+        epsilon: f32,
+    },
+    /// `Σ xᵢ`.
+    Sum,
 }
 
 /// An element-wise function.
@@ -134,7 +178,7 @@ pub struct Extent {
 /// What a parameter is to its node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ParamRole {
-    /// Convolution or linear weight, or BatchNorm's scale (γ).
+    /// Convolution or linear weight, BatchNorm's scale (γ), or a sum's weights.
     Weight,
     /// Bias, or BatchNorm's shift (β).
     Bias,
@@ -151,7 +195,8 @@ pub struct ParamSpec {
     pub name: String,
     /// What it is to its node.
     pub role: ParamRole,
-    /// `[O, I/groups, k, k]` for convolutions, `[O, I]` for linear, `[C]` otherwise.
+    /// `[O, I/groups, k, k]` for convolutions, `[O, I]` for linear, `[inputs]` for weighted sums, `[C]`
+    /// otherwise.
     pub shape: Vec<usize>,
 }
 
@@ -165,21 +210,35 @@ impl Conv {
     /// Zeros before and after an axis of `input` pixels.
     #[must_use]
     pub fn pads(&self, input: usize) -> (usize, usize) {
-        match self.padding {
-            Padding::Same => {
-                let out = input.div_ceil(self.stride);
-                let total = ((out - 1) * self.stride + self.kernel).saturating_sub(input);
-                (total / 2, total - total / 2)
-            }
-            Padding::Symmetric => ((self.kernel - 1) / 2, (self.kernel - 1) / 2),
-        }
+        self.padding.pads(input, self.kernel, self.stride)
     }
 
     /// Length of the output axis for an input axis of `input` pixels (at least 1).
     #[must_use]
     pub fn output(&self, input: usize) -> usize {
-        let (before, after) = self.pads(input);
-        (input + before + after - self.kernel) / self.stride + 1
+        self.padding.output(input, self.kernel, self.stride)
+    }
+}
+
+impl Padding {
+    /// Pixels put before and after an axis of `input` pixels.
+    #[must_use]
+    pub fn pads(self, input: usize, kernel: usize, stride: usize) -> (usize, usize) {
+        match self {
+            Self::Same => {
+                let out = input.div_ceil(stride);
+                let total = ((out - 1) * stride + kernel).saturating_sub(input);
+                (total / 2, total - total / 2)
+            }
+            Self::Symmetric => ((kernel - 1) / 2, (kernel - 1) / 2),
+        }
+    }
+
+    /// Number of windows along an axis of `input` pixels (at least 1).
+    #[must_use]
+    pub fn output(self, input: usize, kernel: usize, stride: usize) -> usize {
+        let (before, after) = self.pads(input, kernel, stride);
+        (input + before + after - kernel) / stride + 1
     }
 }
 
@@ -226,6 +285,9 @@ impl Node {
             Op::Linear { inputs, outputs } => {
                 vec![spec(Weight, &[outputs, inputs]), spec(Bias, &[outputs])]
             }
+            Op::WeightedSum { inputs, fusion: Fusion::FastAttention { .. } } => {
+                vec![spec(Weight, &[inputs])]
+            }
             _ => Vec::new(),
         }
     }
@@ -241,12 +303,19 @@ impl Node {
             },
             Op::GlobalAveragePool => Extent { height: 1, width: 1, ..inputs[0] },
             Op::Linear { outputs, .. } => Extent { channels: outputs, ..inputs[0] },
+            Op::MaxPool { kernel, stride, padding, .. } => Extent {
+                height: padding.output(inputs[0].height, kernel, stride),
+                width: padding.output(inputs[0].width, kernel, stride),
+                ..inputs[0]
+            },
+            Op::Upsample => Extent { channels: inputs[0].channels, ..inputs[1] },
             Op::BatchNorm { .. }
             | Op::Activation(_)
             | Op::Scale
             | Op::Add
             | Op::Dropout { .. }
-            | Op::DropConnect { .. } => inputs[0],
+            | Op::DropConnect { .. }
+            | Op::WeightedSum { .. } => inputs[0],
         }
     }
 

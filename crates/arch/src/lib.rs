@@ -4,6 +4,7 @@
 //! differentiates, the loader checks a checkpoint against and the summary prints.
 
 mod builder;
+mod efficientdet;
 mod efficientnet;
 mod graph;
 mod names;
@@ -11,8 +12,14 @@ mod preprocessing;
 mod stages;
 mod table;
 
+pub use efficientdet::{
+    AnchorBox, Anchors, AspectRatio, DetectorConvention, DetectorPublished, DetectorVariant, EfficientDet,
+    FusionRow, bifpn_rows, detector_variants,
+};
 pub use efficientnet::{Block, BlockKind, Convention, EfficientNet, Family, Top};
-pub use graph::{Activation, Conv, Extent, Graph, Node, NodeId, Op, Padding, ParamRole, ParamSpec};
+pub use graph::{
+    Activation, Border, Conv, Extent, Fusion, Graph, Node, NodeId, Op, Padding, ParamRole, ParamSpec,
+};
 pub use names::UnknownModel;
-pub use preprocessing::{Interpolation, Normalisation, Preprocessing};
+pub use preprocessing::{Fill, Interpolation, Letterbox, Normalisation, Preprocessing};
 pub use table::{Published, Variant, variants};

@@ -66,7 +66,16 @@ pub(crate) fn resolve(name: &str) -> Result<EfficientNet, UnknownModel> {
             None => explicit(name)?,
         },
     };
-    found.ok_or_else(|| UnknownModel::Name { name: name.to_owned(), suggestions: near(name) })
+    found.ok_or_else(|| UnknownModel::Name { name: name.to_owned(), suggestions: near(name, known()) })
+}
+
+/// Canonical names, then timm's.
+fn known() -> impl Iterator<Item = String> {
+    let canonical = table::variants().iter().map(|variant| variant.name.to_owned());
+    canonical.chain(table::variants().iter().map(|variant| {
+        let plain = variant.name.replace("edgetpu-", "e").replace('-', "_");
+        format!("tf_{plain}")
+    }))
 }
 
 fn canonical(name: &str) -> Option<EfficientNet> {
@@ -259,17 +268,11 @@ fn timm_native(name: &str) -> Option<EfficientNet> {
     Some(View(size, crop_pct, Interpolation::Bicubic, normalisation).apply(network))
 }
 
-/// Up to three known names that are a slip or two away from `name`, or that contain it.
-fn near(name: &str) -> Vec<String> {
+/// Up to three of the known names that are a slip or two away from `name`, or that end in it.
+pub(crate) fn near(name: &str, known: impl Iterator<Item = String>) -> Vec<String> {
     let asked = name.to_lowercase();
-    let canonical = table::variants().iter().map(|variant| variant.name.to_owned());
-    let timm = table::variants().iter().map(|variant| {
-        let plain = variant.name.replace("edgetpu-", "e").replace('-', "_");
-        format!("tf_{plain}")
-    });
     let limit = (asked.len() / 4).max(1);
-    let mut found: Vec<(usize, String)> = canonical
-        .chain(timm)
+    let mut found: Vec<(usize, String)> = known
         .filter_map(|known| {
             let distance = edit_distance(&asked, &known);
             let part = asked.len() > 1 && known.ends_with(&asked);

@@ -85,3 +85,40 @@ impl Preprocessing {
         Self { size: [size, size], crop_pct, ..self }
     }
 }
+
+/// How a picture becomes a detector's input: resized to the largest size of its own proportions that fits,
+/// put at the top left, scaled to 0..1, then `(x − mean) / std` per channel (R, G, B).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Letterbox {
+    /// Height and width of the network's input, in pixels.
+    pub size: [usize; 2],
+    /// The resize filter.
+    pub interpolation: Interpolation,
+    /// Statistics of the channels.
+    pub normalisation: Normalisation,
+    /// What the rest of the input holds.
+    pub fill: Fill,
+}
+
+/// What a letterbox holds beside the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// Zeros after normalisation: the mean.
+    Mean,
+    /// Black pixels, normalised as the picture is.
+    Black,
+}
+
+impl Letterbox {
+    /// Bilinear into a square of `size` pixels, filled with the mean.
+    #[must_use]
+    pub fn square(size: usize, normalisation: Normalisation) -> Self {
+        Self { size: [size, size], interpolation: Interpolation::Bilinear, normalisation, fill: Fill::Mean }
+    }
+
+    /// The same with other statistics.
+    #[must_use]
+    pub fn with_normalisation(self, normalisation: Normalisation) -> Self {
+        Self { normalisation, ..self }
+    }
+}

@@ -12,7 +12,7 @@ use effigy_tensor::Tensor;
 use crate::error::EngineError;
 use crate::passes;
 use crate::plan::Plan;
-use crate::program::{Dense, Kind, Program};
+use crate::program::{Dense, Kind, MaxPool, Program, WeightedSum};
 
 /// Where a model finds its parameters.
 pub trait Parameters {
@@ -96,6 +96,9 @@ pub(crate) enum Operation {
     Mean,
     Scale,
     Add,
+    MaxPool(MaxPool),
+    Upsample,
+    WeightedSum(WeightedSum),
 }
 
 /// A 1×1 convolution that runs row by row with the depthwise one after it.
@@ -239,6 +242,9 @@ impl Operation {
             Kind::Mean => Self::Mean,
             Kind::Scale => Self::Scale,
             Kind::Add => Self::Add,
+            Kind::MaxPool(pool) => Self::MaxPool(pool),
+            Kind::Upsample => Self::Upsample,
+            Kind::WeightedSum(sum) => Self::WeightedSum(sum),
         }
     }
 
@@ -271,6 +277,9 @@ impl Operation {
             Self::Mean => "mean".into(),
             Self::Scale => "scale".into(),
             Self::Add => "add".into(),
+            Self::MaxPool(pool) => format!("max pool {0}×{0}", pool.kernel),
+            Self::Upsample => "upsample".into(),
+            Self::WeightedSum(_) => "weighted sum".into(),
         }
     }
 }

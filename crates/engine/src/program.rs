@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use effigy_arch::{Conv, Graph, Node, NodeId, Op};
+use effigy_arch::{Border, Conv, Fusion, Graph, Node, NodeId, Op, Padding};
 use effigy_kernels::Activation;
 
 use crate::error::EngineError;
@@ -41,6 +41,26 @@ pub(crate) enum Kind {
     Mean,
     Scale,
     Add,
+    MaxPool(MaxPool),
+    /// Nearest neighbour, to the size of the second input.
+    Upsample,
+    WeightedSum(WeightedSum),
+}
+
+/// The largest value of every window; `border` where a window passes the map's edge.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MaxPool {
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) padding: Padding,
+    pub(crate) border: f32,
+}
+
+/// `activation(Σ weightᵢ · inputᵢ)`.
+#[derive(Clone, Debug)]
+pub(crate) struct WeightedSum {
+    pub(crate) weights: Vec<f32>,
+    pub(crate) activation: Activation,
 }
 
 /// `activation(weights ∗ (input · gate) + bias) + residual`.
@@ -149,15 +169,8 @@ fn lower_node(node: &Node, parameters: &dyn Parameters) -> Result<Option<Kind>, 
             }
         }
         Op::Linear { inputs, outputs } => {
-            let conv = Conv {
-                inputs,
-                outputs,
-                kernel: 1,
-                stride: 1,
-                groups: 1,
-                padding: effigy_arch::Padding::Same,
-                bias: true,
-            };
+            let conv =
+                Conv { inputs, outputs, kernel: 1, stride: 1, groups: 1, padding: Padding::Same, bias: true };
             Kind::Dense(Dense::plain(conv, next().into_owned(), next().into_owned()))
         }
         Op::BatchNorm { epsilon, .. } => {
@@ -179,8 +192,29 @@ fn lower_node(node: &Node, parameters: &dyn Parameters) -> Result<Option<Kind>, 
         Op::GlobalAveragePool => Kind::Mean,
         Op::Scale => Kind::Scale,
         Op::Add => Kind::Add,
+        Op::MaxPool { kernel, stride, padding, border } => {
+            let border = match border {
+                Border::NegativeInfinity => f32::NEG_INFINITY,
+                Border::Zero => 0.0,
+            };
+            Kind::MaxPool(MaxPool { kernel, stride, padding, border })
+        }
+        Op::Upsample => Kind::Upsample,
+        Op::WeightedSum { inputs, fusion } => {
+            let weights = match fusion {
+                Fusion::Sum => vec![1.0; inputs],
+                Fusion::FastAttention { epsilon } => normalised(&next(), epsilon),
+            };
+            Kind::WeightedSum(WeightedSum { weights, activation: Activation::Identity })
+        }
         Op::Dropout { .. } | Op::DropConnect { .. } => return Ok(None),
     }))
+}
+
+/// `max(wᵢ, 0) / (Σ max(wᵢ, 0) + epsilon)`: known once the weights are.
+fn normalised(weights: &[f32], epsilon: f32) -> Vec<f32> {
+    let sum: f32 = weights.iter().map(|weight| weight.max(0.0)).sum();
+    weights.iter().map(|weight| weight.max(0.0) / (sum + epsilon)).collect()
 }
 
 fn parameter<'a>(

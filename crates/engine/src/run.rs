@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use effigy_arch::NodeId;
-use effigy_kernels::{self as kernels, Epilogue, Layout, PartialSums, View, ViewMut};
+use effigy_kernels::{self as kernels, Activation, Epilogue, Layout, PartialSums, View, ViewMut, Window};
 use effigy_tensor::{AlignedBuf, Tensor};
 
 use crate::model::{Model, Operation, Step};
 use crate::plan::{Plan, Workspace, expanded_layout};
+use crate::program::MaxPool;
 
 impl Plan {
     /// Runs every step on `input` (dense, of the plan's shape) and copies the results out.
@@ -92,6 +93,21 @@ impl Call<'_> {
             Operation::Mean => kernels::global_average(read(0), &mut output),
             Operation::Scale => kernels::scale(read(0), self.vector(step.inputs[1]), &mut output),
             Operation::Add => kernels::add(read(0), read(1), &mut output),
+            Operation::MaxPool(pool) => {
+                let MaxPool { kernel, stride, padding, border } = *pool;
+                let before = |side| padding.pads(side, kernel, stride).0;
+                let from = read(0);
+                let padding = (before(from.layout.height), before(from.layout.width));
+                kernels::max_pool(cpu, Window { kernel, stride, padding }, border, from, &mut output);
+            }
+            Operation::Upsample => {
+                kernels::weighted_sum(cpu, &[(read(0), 1.0)], Activation::Identity, &mut output);
+            }
+            Operation::WeightedSum(sum) => {
+                let weights = sum.weights.iter().copied();
+                let inputs: Vec<_> = (0..step.inputs.len()).map(read).zip(weights).collect();
+                kernels::weighted_sum(cpu, &inputs, sum.activation, &mut output);
+            }
         }
         self.put(step.value, slot);
     }

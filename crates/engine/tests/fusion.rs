@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use effigy_arch::{EfficientNet, Graph, ParamRole};
+use effigy_arch::{EfficientDet, EfficientNet, Graph, ParamRole};
 use effigy_engine::{EngineError, Isa, Model, Options};
 use effigy_tensor::Tensor;
 
@@ -69,6 +69,26 @@ fn fused_equals_unfused_on_every_instruction_set() {
             let result = Model::new(&graph, &parameters, &options).unwrap().run(&input).unwrap();
             let difference = difference(&result[0], &expected[0]);
             assert!(difference < TOLERANCE, "{name} on {}: {difference}", isa.name());
+        }
+    }
+}
+
+#[test]
+fn detectors_fused_equal_unfused() {
+    for name in ["efficientdet-d0", "efficientdet_d0", "efficientdet-lite0", "zylo117/efficientdet-d0"] {
+        let graph = EfficientDet::from_name(name).unwrap().with_classes(4).graph();
+        let parameters = parameters(&graph);
+        let input = input(&graph, 2, 128, 256);
+        let plain = Options { fuse: false, threads: 1, ..Options::default() };
+        let expected = Model::new(&graph, &parameters, &plain).unwrap().run(&input).unwrap();
+        assert_eq!(expected.len(), 10);
+        for isa in Isa::available() {
+            let options = Options { isa, threads: 2, ..Options::default() };
+            let result = Model::new(&graph, &parameters, &options).unwrap().run(&input).unwrap();
+            for (i, (result, expected)) in result.iter().zip(&expected).enumerate() {
+                let difference = difference(result, expected);
+                assert!(difference < TOLERANCE, "{name} output {i} on {}: {difference}", isa.name());
+            }
         }
     }
 }

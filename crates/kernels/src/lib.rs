@@ -15,10 +15,12 @@ mod gemm;
 pub mod isa;
 mod layout;
 mod math;
+mod max_pool;
 pub mod naive;
 pub mod peak;
 mod pool;
 mod pooling;
+mod weighted_sum;
 
 pub use conv::{ConvShape, PackedConv, conv2d};
 pub use depthwise::{PackedDepthwise, depthwise};
@@ -27,8 +29,10 @@ pub use epilogue::{Activation, Epilogue};
 pub use expand::{expand_depthwise, expand_scratch_len};
 pub use isa::Isa;
 pub use layout::{Halo, Layout, View, ViewMut};
+pub use max_pool::{Window, max_pool};
 pub use pool::ThreadPool;
 pub use pooling::{PartialSums, global_average, mean_of_sums};
+pub use weighted_sum::weighted_sum;
 
 /// The processor that kernels run on: an instruction set and a pool of threads.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use clap::Args;
 use effigy::EfficientNet;
-use effigy::arch::{Activation, Extent, Node, Op};
+use effigy::arch::{Activation, Extent, Fusion, Node, Op};
 use serde::Serialize;
 
 use crate::failure::{Failure, Outcome};
@@ -149,6 +149,12 @@ fn describe(op: &Op) -> String {
         Op::Dropout { rate } => format!("dropout {rate}"),
         Op::DropConnect { rate } => format!("drop connect {rate:.3}"),
         Op::Linear { .. } => "linear".into(),
+        Op::MaxPool { kernel, stride, .. } => format!("max pool {kernel}×{kernel} /{stride}"),
+        Op::Upsample => "upsample".into(),
+        Op::WeightedSum { inputs, fusion: Fusion::FastAttention { .. } } => {
+            format!("weighted sum of {inputs}")
+        }
+        Op::WeightedSum { inputs, fusion: Fusion::Sum } => format!("sum of {inputs}"),
     }
 }
 

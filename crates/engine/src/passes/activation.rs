@@ -1,8 +1,8 @@
-//! An activation after a convolution is applied while the result is in the cache.
+//! An activation after a convolution or a weighted sum is applied while the result is in the cache.
 
 use effigy_kernels::Activation;
 
-use crate::program::{Dense, Depthwise, Kind, Program};
+use crate::program::{Dense, Depthwise, Kind, Program, WeightedSum};
 
 pub(super) fn fuse(program: &mut Program) {
     super::absorb(program, |program, position| {
@@ -12,7 +12,8 @@ pub(super) fn fuse(program: &mut Program) {
         let Some(producer) = program.sole_producer(unit.inputs[0]) else { return false };
         let producer = &mut program.units[producer];
         let (Kind::Dense(Dense { activation, residual: None, .. })
-        | Kind::Depthwise(Depthwise { activation, mean: None, .. })) = &mut producer.kind
+        | Kind::Depthwise(Depthwise { activation, mean: None, .. })
+        | Kind::WeightedSum(WeightedSum { activation, .. })) = &mut producer.kind
         else {
             return false;
         };
