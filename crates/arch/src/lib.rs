@@ -8,6 +8,7 @@ mod efficientdet;
 mod efficientnet;
 mod graph;
 mod names;
+mod network;
 mod preprocessing;
 mod stages;
 mod table;
@@ -21,5 +22,6 @@ pub use graph::{
     Activation, Border, Conv, Extent, Fusion, Graph, Node, NodeId, Op, Padding, ParamRole, ParamSpec,
 };
 pub use names::UnknownModel;
+pub use network::Network;
 pub use preprocessing::{Fill, Interpolation, Letterbox, Normalisation, Preprocessing};
 pub use table::{Published, Variant, variants};
