@@ -3,6 +3,8 @@
 use crate::{EfficientDet, EfficientNet, Graph, UnknownModel};
 
 /// A network of either family.
+// A program holds few of these; a box would only be in its readers' way.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Network {
     /// Tells what a picture shows.

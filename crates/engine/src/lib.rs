@@ -16,3 +16,4 @@ mod run;
 pub use effigy_kernels::Isa;
 pub use error::EngineError;
 pub use model::{Model, NodeTime, Options, Parameters};
+pub use run::Value;

@@ -13,6 +13,7 @@ use crate::error::EngineError;
 use crate::passes;
 use crate::plan::Plan;
 use crate::program::{Dense, Kind, MaxPool, Program, WeightedSum};
+use crate::run::Value;
 
 /// Where a model finds its parameters.
 pub trait Parameters {
@@ -153,8 +154,21 @@ impl Model {
     /// # Errors
     /// When the input's shape is not a batch of pictures with the network's channels.
     pub fn run(&self, input: &Tensor) -> Result<Vec<Tensor>, EngineError> {
+        self.run_with(input, copy_all)
+    }
+
+    /// As [`run`](Self::run), but shows the results to `read` where they lie instead of copying them: a
+    /// detector's are millions of numbers of which few are wanted.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_with<R>(
+        &self,
+        input: &Tensor,
+        read: impl FnOnce(&[Value<'_>]) -> R,
+    ) -> Result<R, EngineError> {
         let plan = self.plan(input.shape())?;
-        Ok(plan.run(self, input.data(), None))
+        Ok(plan.run(self, input.data(), None, read))
     }
 
     /// As [`run`](Self::run), and how long each step took, in the order of execution.
@@ -164,7 +178,7 @@ impl Model {
     pub fn run_timed(&self, input: &Tensor) -> Result<(Vec<Tensor>, Vec<NodeTime>), EngineError> {
         let plan = self.plan(input.shape())?;
         let mut times = Vec::new();
-        let results = plan.run(self, input.data(), Some(&mut times));
+        let results = plan.run(self, input.data(), Some(&mut times), copy_all);
         let described = self.steps.iter().zip(times).map(|(step, time)| NodeTime {
             name: self.graph.node(step.value).name.clone(),
             kernel: step.operation.describe(),
@@ -210,6 +224,10 @@ impl Model {
         plans.push((key, Arc::clone(&plan)));
         Ok(plan)
     }
+}
+
+fn copy_all(values: &[Value<'_>]) -> Vec<Tensor> {
+    values.iter().map(Value::to_tensor).collect()
 }
 
 impl Operation {

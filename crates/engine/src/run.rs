@@ -1,5 +1,6 @@
 //! Executes a plan, step after step.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use effigy_arch::NodeId;
@@ -11,13 +12,14 @@ use crate::plan::{Plan, Workspace, expanded_layout};
 use crate::program::MaxPool;
 
 impl Plan {
-    /// Runs every step on `input` (dense, of the plan's shape) and copies the results out.
-    pub(crate) fn run(
+    /// Runs every step on `input` (dense, of the plan's shape) and shows the results to `read`.
+    pub(crate) fn run<R>(
         &self,
         model: &Model,
         input: &[f32],
         mut times: Option<&mut Vec<Duration>>,
-    ) -> Vec<Tensor> {
+        read: impl FnOnce(&[Value<'_>]) -> R,
+    ) -> R {
         let mut call = Call { plan: self, model, workspace: self.workspace() };
         for step in &model.steps {
             let start = times.is_some().then(Instant::now);
@@ -26,9 +28,30 @@ impl Plan {
                 times.push(start.elapsed());
             }
         }
-        let results = model.results.iter().map(|value| call.result(*value)).collect();
+        let values: Vec<Value<'_>> = model.results.iter().map(|value| call.result(*value)).collect();
+        let result = read(&values);
+        drop(values);
         self.give_back(call.workspace);
-        results
+        result
+    }
+}
+
+/// A value of the network where it lies.
+#[derive(Clone, Debug)]
+pub struct Value<'a> {
+    /// `[N, H, W, C]`.
+    pub shape: [usize; 4],
+    /// The numbers in row-major order.
+    pub data: Cow<'a, [f32]>,
+}
+
+impl Value<'_> {
+    /// A copy: `[N, H, W, C]`, or `[N, C]` where H = W = 1.
+    #[must_use]
+    pub fn to_tensor(&self) -> Tensor {
+        let [images, height, width, channels] = self.shape;
+        let shape = if height * width == 1 { &[images, channels] } else { &self.shape[..] };
+        Tensor::new(shape, self.data.to_vec()).expect("a value has as many numbers as its shape says")
     }
 }
 
@@ -64,15 +87,18 @@ impl Call<'_> {
         self.workspace.slots[self.plan.place(value).slot] = slot;
     }
 
-    fn result(&self, value: NodeId) -> Tensor {
-        let from = self.view(value);
-        let Layout { images, height, width, channels, .. } = from.layout;
-        let shape =
-            if height * width == 1 { vec![images, channels] } else { vec![images, height, width, channels] };
-        let mut tensor = Tensor::zeros(&shape);
-        let dense = Layout::dense(images, height, width, channels);
-        kernels::copy(from, &mut ViewMut::new(tensor.data_mut(), dense));
-        tensor
+    fn result(&self, value: NodeId) -> Value<'_> {
+        let View { data, layout } = self.view(value);
+        let Layout { images, height, width, channels, .. } = layout;
+        let data = if layout.is_dense() {
+            Cow::Borrowed(&data[..layout.len()])
+        } else {
+            let dense = Layout::dense(images, height, width, channels);
+            let mut copied = vec![0.0; dense.len()];
+            kernels::copy(self.view(value), &mut ViewMut::new(&mut copied, dense));
+            Cow::Owned(copied)
+        };
+        Value { shape: [images, height, width, channels], data }
     }
 
     fn step(&mut self, step: &Step, input: &[f32]) {

@@ -68,6 +68,9 @@ const TASK_MACS: usize = 100_000;
 const SMALL_MATRIX: usize = 20 << 10;
 /// A block of A that every panel passes over, to stay in the second-level cache.
 const BLOCK_OF_A: usize = 192 << 10;
+/// The rows of the output that belong to such a block: each panel writes a stripe of them, which costs
+/// most of the time in address translation where the rows are long and many.
+const BLOCK_OF_OUTPUT: usize = 128 << 10;
 
 /// Dense convolution: `output = activation(weights ∗ input + bias) + residual`.
 ///
@@ -278,7 +281,10 @@ impl Kernel for Part<'_> {
             }
             return;
         }
-        let block = (BLOCK_OF_A / (4 * self.job.conv.matrix.rows)).max(2 * MAX_ROWS);
+        let rows = |bytes: usize, len: usize| bytes / (size_of::<f32>() * len);
+        let ConvShape { outputs, .. } = self.job.conv.shape;
+        let block = rows(BLOCK_OF_A, self.job.conv.matrix.rows).min(rows(BLOCK_OF_OUTPUT, outputs));
+        let block = block.max(2 * MAX_ROWS);
         let pixels = split(len, self.spans, self.span);
         let blocks = pixels.len().div_ceil(block);
         for i in 0..blocks {

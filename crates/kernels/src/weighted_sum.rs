@@ -24,73 +24,61 @@ pub fn weighted_sum(cpu: &Cpu, inputs: &[(View<'_>, f32)], activation: Activatio
         let (image, y) = (task / layout.height, task % layout.height);
         // SAFETY: a row of the view, and this task's own.
         let row = unsafe { std::slice::from_raw_parts_mut(out.at(layout.index(image, y, 0)), len) };
-        for (i, (input, weight)) in inputs.iter().enumerate() {
-            add_row(input, *weight, i == 0, image, y, &layout, row);
-        }
-        if activation != Activation::Identity {
-            cpu.isa.run(InPlace { activation, row });
-        }
+        cpu.isa.run(Row { inputs, activation, layout, image, y, row });
     });
 }
 
-/// Adds (or, for the first input, writes) the row of `input` nearest to output row `y`.
-fn add_row(
-    input: &View<'_>,
-    weight: f32,
-    first: bool,
+/// One row of the output.
+struct Row<'a> {
+    inputs: &'a [(View<'a>, f32)],
+    activation: Activation,
+    layout: Layout,
     image: usize,
     y: usize,
-    out: &Layout,
-    row: &mut [f32],
-) {
-    let from = &input.layout;
-    let source = from.index(image, y * from.height / out.height, 0);
-    let source = &input.data[source..source + from.width * from.channels];
-    let add = |to: &mut [f32], from: &[f32]| {
-        let pairs = to.iter_mut().zip(from);
-        if first {
-            pairs.for_each(|(to, from)| *to = weight * from);
-        } else {
-            pairs.for_each(|(to, from)| *to += weight * from);
-        }
-    };
-    if from.width == out.width {
-        return add(row, source);
-    }
-    for (x, to) in row.chunks_exact_mut(out.channels).enumerate() {
-        add(to, &source[x * from.width / out.width * from.channels..]);
-    }
-}
-
-struct InPlace<'a> {
-    activation: Activation,
     row: &'a mut [f32],
 }
 
-impl Kernel for InPlace<'_> {
+impl Kernel for Row<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        self.activation.select(InPlaceLoop { s, row: self.row });
+        self.activation.select(RowLoop { s, row: self });
     }
 }
 
-struct InPlaceLoop<'a, S> {
+struct RowLoop<'a, S> {
     s: S,
-    row: &'a mut [f32],
+    row: Row<'a>,
 }
 
-impl<S: Simd> WithMap for InPlaceLoop<'_, S> {
+impl<S: Simd> WithMap for RowLoop<'_, S> {
     type Output = ();
 
     #[inline(always)]
     fn with<M: Map>(self) {
-        for chunk in self.row.chunks_mut(S::LANES) {
-            // SAFETY: the chunk holds as many values as are read and written.
-            unsafe {
-                let value = self.s.load_first(chunk.as_ptr(), chunk.len());
-                self.s.store_first(chunk.as_mut_ptr(), chunk.len(), M::map(self.s, value));
+        let Row { inputs, layout: Layout { height, width, channels, .. }, image, y, row, .. } = self.row;
+        // Where no pixel is read twice a row is one piece.
+        let flat = inputs.iter().all(|(input, _)| input.layout.width == width);
+        let piece = if flat { row.len() } else { channels };
+        for (x, to) in row.chunks_exact_mut(piece).enumerate() {
+            for (i, (input, weight)) in inputs.iter().enumerate() {
+                let from = &input.layout;
+                let pixel = from.index(image, y * from.height / height, x * from.width / width);
+                let from = &input.data[pixel..][..piece];
+                for (to, from) in to.chunks_mut(S::LANES).zip(from.chunks(S::LANES)) {
+                    // SAFETY: both chunks hold as many values as are read and written.
+                    unsafe {
+                        let value = self.s.load_first(from.as_ptr(), from.len());
+                        let before = match i {
+                            0 => self.s.splat(0.0),
+                            _ => self.s.load_first(to.as_ptr(), to.len()),
+                        };
+                        let sum = self.s.fma(value, self.s.splat(*weight), before);
+                        let sum = if i + 1 == inputs.len() { M::map(self.s, sum) } else { sum };
+                        self.s.store_first(to.as_mut_ptr(), to.len(), sum);
+                    }
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ mod expand;
 mod gate;
 mod mean;
 mod residual;
+mod upsample;
 
 use crate::program::Program;
 
@@ -15,6 +16,7 @@ use crate::program::Program;
 pub(crate) fn fuse(program: &mut Program) {
     batch_norm::fold(program);
     activation::fuse(program);
+    upsample::fuse(program);
     residual::fuse(program);
     mean::fuse(program);
     gate::fuse(program);
