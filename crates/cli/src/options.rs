@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use effigy::arch::Network;
 use effigy::{Interpolation, Isa, Loader, Preprocessing, Training};
 
 use crate::progress::download_bar;
@@ -140,6 +141,17 @@ impl Preparation {
             Filter::Bicubic => Interpolation::Bicubic,
         });
         filter.into_iter().fold(loader, Loader::interpolation)
+    }
+}
+
+/// How a network's pictures are prepared.
+pub(crate) fn describe_input(network: &Network) -> String {
+    match network {
+        Network::EfficientNet(network) => describe(&network.preprocessing),
+        Network::EfficientDet(network) => {
+            let [height, width] = network.letterbox.size;
+            format!("{height}×{width}, letterbox")
+        }
     }
 }
 

@@ -51,6 +51,12 @@ pub enum Error {
         /// The network.
         model: String,
     },
+    /// The weights are a detector's, where a classifier's are needed.
+    #[error("{model} is a detector, not a classifier; `effigy detect` and `Loader::detector` take it")]
+    NotAClassifier {
+        /// The network.
+        model: String,
+    },
     /// No node and no endpoint of the network is called that.
     #[error("{model} has no layer {layer:?}; `effigy summary {model} --nodes` lists them")]
     UnknownLayer {

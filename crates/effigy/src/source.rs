@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::path::PathBuf;
 
-use effigy_arch::EfficientNet;
+use effigy_arch::{EfficientNet, Network};
 use effigy_engine::Parameters;
 use effigy_weights::hub::{self, Checkpoint, Hub, HubError, Training};
 use effigy_weights::{LoadOptions, Loaded, Weights};
@@ -50,12 +50,15 @@ impl Origin {
                 let checkpoint = find(name, *training)?;
                 let path = Hub::from_env()?.fetch(checkpoint, progress)?;
                 // The file in the cache may be called otherwise than the network that it is of.
-                let preprocessing = Some(checkpoint.network().preprocessing);
+                let Network::EfficientNet(network) = checkpoint.network() else {
+                    return Err(Error::NotAClassifier { model: checkpoint.name.to_owned() });
+                };
+                let preprocessing = Some(network.preprocessing);
                 let model = Some(checkpoint.model.to_owned());
                 effigy_weights::load(&path, &LoadOptions { model, preprocessing, ..options.clone() })?
             }
         };
-        Ok(Source::new(loaded))
+        Source::new(loaded)
     }
 }
 
@@ -71,8 +74,11 @@ fn find(name: &str, training: Training) -> Result<&'static Checkpoint, Error> {
 }
 
 impl Source {
-    fn new(loaded: Loaded) -> Self {
-        let Loaded { model, weights, mut assumptions, labels, .. } = loaded;
+    fn new(loaded: Loaded) -> Result<Self, Error> {
+        let Loaded { network, weights, mut assumptions, labels, .. } = loaded;
+        let Network::EfficientNet(model) = network else {
+            return Err(Error::NotAClassifier { model: network.name().to_owned() });
+        };
         let labels = match labels {
             Some(labels) => labels.into_iter().collect(),
             None if model.classes == IMAGENET_CLASSES => {
@@ -81,7 +87,7 @@ impl Source {
             }
             None => Labels::default(),
         };
-        Self { description: model, weights, labels, assumptions }
+        Ok(Self { description: model, weights, labels, assumptions })
     }
 }
 

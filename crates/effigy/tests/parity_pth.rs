@@ -54,7 +54,7 @@ fn a_checkpoint_computes_what_pytorch_computes() {
     let options = LoadOptions { model: Some(name), ..LoadOptions::default() };
     let loaded = effigy_weights::load(&folder.join("weights.pth"), &options).expect("loads");
     let expected = effigy_weights::read(&folder.join("expected.safetensors")).expect("reads");
-    let (graph, weights) = (loaded.model.graph(), loaded.weights.to_tensors());
+    let (graph, weights) = (loaded.network.graph(), loaded.weights.to_tensors());
     let mut failures = Vec::new();
     let mut compare = |what: &str, share: f32| {
         if share.is_nan() || share > TOLERANCE {

@@ -1,10 +1,11 @@
-//! Changes to a loaded network: another classifier, other input channels.
+//! Changes to a network as it was asked for: its convention and sizes before loading; afterwards another
+//! classifier, other input channels.
 
-use effigy_arch::Top;
+use effigy_arch::{EfficientDet, EfficientNet, Network, Preprocessing, Top};
 use effigy_tensor::Tensor;
 
-use crate::load::{ClassifierPolicy, Loaded};
-use crate::weights::{self, Param};
+use crate::load::{ClassifierPolicy, LoadOptions, Loaded};
+use crate::weights::{self, Param, Weights};
 
 /// Why a checkpoint could not be changed as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,45 +21,128 @@ pub enum CannotAdapt {
     /// A number that no network can have.
     #[error("a network cannot have 0 {what}")]
     Zero {
-        /// Classes or input channels.
+        /// Classes, input channels or pixels.
+        what: &'static str,
+    },
+    /// Something that only classifiers have was to be changed.
+    #[error("this is a detector; {what} can be changed only on a classifier")]
+    Detector {
+        /// What was to be changed.
+        what: &'static str,
+    },
+    /// Something that only detectors have was to be changed.
+    #[error("this is a classifier; {what} can be changed only on a detector")]
+    Classifier {
+        /// What was to be changed.
         what: &'static str,
     },
 }
 
 const CLASSIFIER: [&str; 2] = ["head.classifier.weight", "head.classifier.bias"];
+const CLASS_HEAD: [&str; 2] = ["class.predict.pointwise.weight", "class.predict.pointwise.bias"];
 const STEM: &str = "stem.conv.weight";
+
+/// `network` with what the options settle before any tensor is compared.
+pub(crate) fn as_asked(
+    network: Network,
+    options: &LoadOptions,
+    reasons: &mut Vec<String>,
+) -> Result<Network, CannotAdapt> {
+    let mut note = |what: &str| reasons.push(format!("{what}: as asked for"));
+    if options.size.is_some_and(|size| size.contains(&0)) {
+        return Err(CannotAdapt::Zero { what: "pixels on a side" });
+    }
+    let network = match network {
+        Network::EfficientNet(_) if options.anchors.is_some() => {
+            return Err(CannotAdapt::Classifier { what: "anchors" });
+        }
+        Network::EfficientDet(_) if options.convention.is_some() => {
+            return Err(CannotAdapt::Detector { what: "ε and padding" });
+        }
+        Network::EfficientDet(_) if options.preprocessing.is_some() => {
+            return Err(CannotAdapt::Detector { what: "preprocessing" });
+        }
+        Network::EfficientNet(mut network) => {
+            if let Some(convention) = options.convention {
+                note("ε and padding");
+                network = network.with_convention(convention);
+            }
+            if let Some(preprocessing) = &options.preprocessing {
+                note("preprocessing");
+                network = network.with_preprocessing(preprocessing.clone());
+            }
+            network.into()
+        }
+        Network::EfficientDet(mut network) => {
+            if let Some(anchors) = &options.anchors {
+                note("anchors");
+                network = network.with_anchors(anchors.clone());
+            }
+            network.into()
+        }
+    };
+    let Some([height, width]) = options.size else { return Ok(network) };
+    note("input size");
+    Ok(match network {
+        Network::EfficientNet(network) => {
+            let preprocessing = Preprocessing { size: [height, width], ..network.preprocessing.clone() };
+            network.with_preprocessing(preprocessing).into()
+        }
+        Network::EfficientDet(network) => network.with_size(height, width).into(),
+    })
+}
 
 /// Carries out a [`ClassifierPolicy`].
 pub(crate) fn classifier(loaded: Loaded, policy: ClassifierPolicy) -> Result<Loaded, CannotAdapt> {
-    let has_classifier = loaded.model.top == Top::Classifier;
-    let classes = if has_classifier { loaded.model.classes } else { 0 };
-    let Loaded { model, weights, mut assumptions, labels, .. } = loaded;
-    let (model, weights, labels) = match policy {
-        ClassifierPolicy::Keep => (model, weights, labels),
+    let Loaded { network, weights, mut assumptions, labels, .. } = loaded;
+    let changed = Changed { weights, labels };
+    let (network, Changed { weights, labels }) = match network {
+        Network::EfficientNet(network) => {
+            let (network, changed) = of_classifier(network, changed, policy, &mut assumptions)?;
+            (network.into(), changed)
+        }
+        Network::EfficientDet(network) => {
+            let (network, changed) = of_detector(network, changed, policy, &mut assumptions)?;
+            (network.into(), changed)
+        }
+    };
+    Ok(Loaded { network, weights, assumptions, labels, ..loaded })
+}
+
+/// What depends on the classes, the network apart.
+struct Changed {
+    weights: Weights,
+    labels: Option<Vec<String>>,
+}
+
+fn of_classifier(
+    network: EfficientNet,
+    before: Changed,
+    policy: ClassifierPolicy,
+    assumptions: &mut Vec<String>,
+) -> Result<(EfficientNet, Changed), CannotAdapt> {
+    let has_classifier = network.top == Top::Classifier;
+    let classes = if has_classifier { network.classes } else { 0 };
+    let Changed { weights, labels } = before;
+    Ok(match policy {
+        ClassifierPolicy::Keep => (network, Changed { weights, labels }),
         ClassifierPolicy::Drop => {
             assumptions.push("classifier: dropped, as asked for".to_owned());
             let weights = CLASSIFIER.iter().fold(weights, |weights, name| weights.without(name));
-            (model.with_top(Top::Pooled), weights, None)
+            (network.with_top(Top::Pooled), Changed { weights, labels: None })
         }
         ClassifierPolicy::Replace(0) => return Err(CannotAdapt::Zero { what: "classes" }),
         ClassifierPolicy::Replace(n) if n == classes => {
-            assumptions.push(format!("classifier: kept, since it has the {n} classes that were asked for"));
-            (model, weights, labels)
+            assumptions.push(kept(n));
+            (network, Changed { weights, labels })
         }
         ClassifierPolicy::Replace(n) => {
             let before =
                 if has_classifier { format!("of {classes} classes") } else { "(there was none)".into() };
-            assumptions.push(format!(
-                "classifier: the one {before} is replaced by one of zeros for {n}, which must be trained before use"
-            ));
-            let model = model.with_classes(n).with_top(Top::Classifier);
-            let specs = model.graph().param_specs().into_iter();
-            let specs = specs.filter(|spec| CLASSIFIER.contains(&spec.name.as_str()));
-            let weights = specs.fold(weights, |weights, spec| {
-                let tensor = weights::initial(&spec.shape, spec.role);
-                weights.with(&spec.name, tensor)
-            });
-            (model, weights, None)
+            assumptions.push(replaced(&before, n));
+            let network = network.with_classes(n).with_top(Top::Classifier);
+            let weights = with_initial(weights, &network.clone().into(), &CLASSIFIER);
+            (network, Changed { weights, labels: None })
         }
         ClassifierPolicy::DropBackground if classes < 2 => return Err(CannotAdapt::NoBackground { classes }),
         ClassifierPolicy::DropBackground => {
@@ -71,20 +155,61 @@ pub(crate) fn classifier(loaded: Loaded, policy: ClassifierPolicy) -> Result<Loa
                 None => weights,
             });
             let labels = labels.map(|labels| labels.into_iter().skip(1).collect());
-            (model.with_classes(classes - 1), weights, labels)
+            (network.with_classes(classes - 1), Changed { weights, labels })
         }
-    };
-    Ok(Loaded { model, weights, assumptions, labels, ..loaded })
+    })
+}
+
+fn of_detector(
+    network: EfficientDet,
+    before: Changed,
+    policy: ClassifierPolicy,
+    assumptions: &mut Vec<String>,
+) -> Result<(EfficientDet, Changed), CannotAdapt> {
+    let classes = network.classes;
+    match policy {
+        ClassifierPolicy::Keep => Ok((network, before)),
+        ClassifierPolicy::Drop => Err(CannotAdapt::Detector { what: "whether there is a classifier" }),
+        ClassifierPolicy::DropBackground => Err(CannotAdapt::Detector { what: "the background class" }),
+        ClassifierPolicy::Replace(0) => Err(CannotAdapt::Zero { what: "classes" }),
+        ClassifierPolicy::Replace(n) if n == classes => {
+            assumptions.push(kept(n));
+            Ok((network, before))
+        }
+        ClassifierPolicy::Replace(n) => {
+            assumptions.push(replaced(&format!("of {classes} classes"), n));
+            let network = network.with_classes(n);
+            let weights = with_initial(before.weights, &network.clone().into(), &CLASS_HEAD);
+            Ok((network, Changed { weights, labels: None }))
+        }
+    }
+}
+
+fn kept(classes: usize) -> String {
+    format!("classifier: kept, since it has the {classes} classes that were asked for")
+}
+
+fn replaced(before: &str, classes: usize) -> String {
+    format!(
+        "classifier: the one {before} is replaced by one of zeros for {classes}, which must be trained before use"
+    )
+}
+
+/// `weights` with initial values for some parameters of `network`.
+fn with_initial(weights: Weights, network: &Network, names: &[&str]) -> Weights {
+    let specs = network.graph().param_specs().into_iter();
+    let specs = specs.filter(|spec| names.contains(&spec.name.as_str()));
+    specs.fold(weights, |weights, spec| weights.with(&spec.name, weights::initial(&spec.shape, spec.role)))
 }
 
 /// Carries out [`LoadOptions::in_channels`](crate::LoadOptions::in_channels).
 pub(crate) fn stem(loaded: Loaded, channels: Option<usize>) -> Result<Loaded, CannotAdapt> {
-    let before = loaded.model.in_channels;
+    let before = loaded.network.in_channels();
     let Some(channels) = channels.filter(|&channels| channels != before) else { return Ok(loaded) };
     if channels == 0 {
         return Err(CannotAdapt::Zero { what: "input channels" });
     }
-    let Loaded { model, weights, mut assumptions, .. } = loaded;
+    let Loaded { network, weights, mut assumptions, .. } = loaded;
     assumptions.push(match channels {
         1 => format!("stem: the filters of its {before} channels are summed to 1"),
         _ => format!("stem: the filters of its {before} channels are repeated for {channels} and scaled by {before}/{channels}"),
@@ -94,7 +219,14 @@ pub(crate) fn stem(loaded: Loaded, channels: Option<usize>) -> Result<Loaded, Ca
         Some(tensor) => weights.with(STEM, tensor),
         None => weights,
     };
-    Ok(Loaded { model: model.with_in_channels(channels), weights, assumptions, ..loaded })
+    let network = match network {
+        Network::EfficientNet(network) => network.with_in_channels(channels).into(),
+        Network::EfficientDet(network) => {
+            let backbone = network.backbone.clone().with_in_channels(channels);
+            network.with_backbone(backbone).into()
+        }
+    };
+    Ok(Loaded { network, weights, assumptions, ..loaded })
 }
 
 /// The stem's weight `[O, I, k, k]` for `channels` input channels instead of I.

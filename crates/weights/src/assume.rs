@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use effigy_arch::{Convention, EfficientNet, Normalisation, UnknownModel};
+use effigy_arch::{Convention, EfficientNet, Network, Normalisation, UnknownModel};
 
-use crate::card::{self, BadCard, Card};
+use crate::card::{self, BadCard};
 use crate::check::Differences;
 use crate::detect::{self, Found};
 use crate::hint::{self, Hint};
@@ -14,7 +14,7 @@ use crate::state_dict::StateDict;
 /// A network, why it was taken to be that one, and the labels that the file has for its classes.
 #[derive(Debug)]
 pub(crate) struct Assumed {
-    pub(crate) model: EfficientNet,
+    pub(crate) network: Network,
     pub(crate) reasons: Vec<String>,
     pub(crate) labels: Option<Vec<String>>,
 }
@@ -57,14 +57,14 @@ pub(crate) fn network(
         let reason = format!("model {}: asked for as `{name}`", model.name);
         let hint = Hint { name: name.to_owned(), model: model.clone(), advprop: false };
         let (model, reasons) = conventions(found, &model, Some(&hint), "as asked for");
-        return Ok(Assumed { model, reasons: prepend(reason, reasons), labels: None });
+        return Ok(Assumed { network: model.into(), reasons: prepend(reason, reasons), labels: None });
     }
     if found.family == Family::Effigy
         && let Some(json) = state.metadata().get(card::KEY)
     {
-        let (model, labels) = Card::parse(json)?.network()?;
-        let reasons = vec![format!("model {}: the file says so, and its preprocessing too", model.name)];
-        return Ok(Assumed { model, reasons, labels });
+        let (network, labels) = card::parse(json)?;
+        let reasons = vec![format!("model {}: the file says so, and its preprocessing too", network.name())];
+        return Ok(Assumed { network, reasons, labels });
     }
     let (model, differences) = detect::variant(state, found).ok_or(NoModel::NoneComparable)?;
     if !differences.is_empty() {
@@ -78,7 +78,7 @@ pub(crate) fn network(
         reasons
             .push(format!("the file's name says `{}`, which its tensors contradict; they decide", hint.name));
     }
-    Ok(Assumed { model, reasons: prepend(reason, reasons), labels: None })
+    Ok(Assumed { network: model.into(), reasons: prepend(reason, reasons), labels: None })
 }
 
 fn prepend(first: String, mut rest: Vec<String>) -> Vec<String> {

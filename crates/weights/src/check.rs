@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use effigy_arch::EfficientNet;
+use effigy_arch::Network;
 
 use crate::detect::Found;
 use crate::names::Names;
@@ -61,10 +61,10 @@ impl Differences {
 }
 
 /// Compares names and shapes; numbers are not touched. The tensors' names start with `found.prefix`.
-pub(crate) fn compare(state: &StateDict, found: &Found, model: &EfficientNet, names: &Names) -> Differences {
+pub(crate) fn compare(state: &StateDict, found: &Found, network: &Network, names: &Names) -> Differences {
     let mut differences = Differences::default();
     let mut known = HashSet::new();
-    for spec in model.graph().param_specs() {
+    for spec in network.graph().param_specs() {
         let foreign = names.foreign(&spec.name).unwrap_or(spec.name);
         let name = format!("{}{foreign}", found.prefix);
         match state.get(&name).map(|entry| entry.tensor().shape()) {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use effigy_arch::EfficientNet;
+use effigy_arch::Network;
 
-use crate::card::{self, Card};
+use crate::card;
 use crate::error::WeightsError;
 use crate::format::{SafetensorsHeader, SafetensorsTensor};
 use crate::weights::{Param, Weights};
@@ -63,7 +63,7 @@ impl Precision {
     }
 }
 
-/// Writes `weights` under their canonical names, with a description of `model` and the `labels` of
+/// Writes `weights` under their canonical names, with a description of `network` and the `labels` of
 /// its classes in the header's metadata. The file is written beside `path` and then moved there, so
 /// that nobody ever sees half of it.
 ///
@@ -71,18 +71,18 @@ impl Precision {
 /// What the operating system says when the file cannot be written.
 pub fn convert(
     path: &Path,
-    model: &EfficientNet,
+    network: &Network,
     weights: &Weights,
     labels: Option<&[String]>,
     precision: Precision,
 ) -> Result<(), WeightsError> {
-    write(path, model, weights, labels, precision)
+    write(path, network, weights, labels, precision)
         .map_err(|source| WeightsError::Io { path: path.to_owned(), source })
 }
 
 fn write(
     path: &Path,
-    model: &EfficientNet,
+    network: &Network,
     weights: &Weights,
     labels: Option<&[String]>,
     precision: Precision,
@@ -90,7 +90,7 @@ fn write(
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".effigy-").tempfile_in(folder)?;
     let mut out = BufWriter::new(file.as_file_mut());
-    let header = header(model, weights, labels, precision);
+    let header = header(network, weights, labels, precision);
     out.write_all(&(header.len() as u64).to_le_bytes())?;
     out.write_all(header.as_bytes())?;
     for (_, param) in weights.iter() {
@@ -117,14 +117,9 @@ fn share(_: &std::fs::File) -> io::Result<()> {
 }
 
 /// The JSON header, padded so that numbers start on a cache line and can be used where they lie.
-fn header(
-    model: &EfficientNet,
-    weights: &Weights,
-    labels: Option<&[String]>,
-    precision: Precision,
-) -> String {
+fn header(network: &Network, weights: &Weights, labels: Option<&[String]>, precision: Precision) -> String {
     const ALIGN: usize = 64;
-    let card = Card::new(model, labels).to_json();
+    let card = card::write(network, labels);
     // Hugging Face's tools ask for `format`.
     let metadata = BTreeMap::from([(card::KEY.to_owned(), card), ("format".to_owned(), "pt".to_owned())]);
     let mut end = 0;

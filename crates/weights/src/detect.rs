@@ -1,6 +1,6 @@
 //! Which family, which part of the file and which variant a checkpoint holds.
 
-use effigy_arch::{EfficientNet, Top, variants};
+use effigy_arch::{EfficientNet, Network, Top, variants};
 
 use crate::check::{self, Differences};
 use crate::names::{Family, Names};
@@ -84,7 +84,14 @@ pub(crate) fn find(state: &StateDict, raw: bool) -> Result<Found, Unrecognised> 
 
 impl Found {
     /// `model` with the checkpoint's input channels, classes and top.
-    pub(crate) fn fit(&self, model: EfficientNet) -> EfficientNet {
+    pub(crate) fn fit(&self, network: Network) -> Network {
+        match network {
+            Network::EfficientNet(network) => self.fit_classifier(network).into(),
+            detector @ Network::EfficientDet(_) => detector,
+        }
+    }
+
+    fn fit_classifier(&self, model: EfficientNet) -> EfficientNet {
         let model = model.with_in_channels(self.in_channels);
         match self.classes {
             Some(classes) => model.with_classes(classes).with_top(Top::Classifier),
@@ -96,10 +103,12 @@ impl Found {
 /// The published variant whose parameters have the checkpoint's names and shapes: an exact one, or
 /// the one that differs least. Nothing where the family knows no variant at all.
 pub(crate) fn variant(state: &StateDict, found: &Found) -> Option<(EfficientNet, Differences)> {
-    let models = || variants().iter().map(|variant| found.fit(EfficientNet::from_variant(variant)));
+    let models =
+        || variants().iter().map(|variant| found.fit_classifier(EfficientNet::from_variant(variant)));
     let compared = |model: EfficientNet| {
-        let names = Names::new(found.family, &model)?;
-        let differences = check::compare(state, found, &model, &names);
+        let network = Network::from(model.clone());
+        let names = Names::new(found.family, &network)?;
+        let differences = check::compare(state, found, &network, &names);
         Some((model, differences))
     };
     // Building every variant's graph takes longer than reading a small file, so look first at

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use effigy_arch::{EfficientNet, Normalisation};
+use effigy_arch::{EfficientNet, Network, Normalisation};
 
 use crate::hub;
 
@@ -27,8 +27,9 @@ pub(crate) fn from_path(path: &Path) -> Option<Hint> {
 
 fn from_file_name(file: &str) -> Option<Hint> {
     if let Some(known) = hub::checkpoints().iter().find(|checkpoint| checkpoint.file() == file) {
+        let Network::EfficientNet(model) = known.network() else { return None };
         let advprop = known.name.ends_with(hub::ADVPROP);
-        return Some(Hint { name: known.name.to_owned(), model: known.network(), advprop });
+        return Some(Hint { name: known.name.to_owned(), model, advprop });
     }
     let name = without_hash(without_extension(file));
     let name = name.strip_prefix("models--timm--").unwrap_or(name);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use effigy_arch::{Preprocessing, Top};
+use effigy_arch::Network;
 
 use crate::check::Differences;
 use crate::error::WeightsError;
@@ -18,14 +18,8 @@ pub struct Inspection {
     pub format: Format,
     /// Whose names its tensors have.
     pub family: Option<Family>,
-    /// The network's canonical name.
-    pub model: Option<String>,
-    /// Classes; nothing without a classifier.
-    pub classes: Option<usize>,
-    /// Channels of the pictures.
-    pub in_channels: Option<usize>,
-    /// How pictures are to be prepared.
-    pub preprocessing: Option<Preprocessing>,
+    /// The network, with its classes, channels, preprocessing and anchors.
+    pub network: Option<Network>,
     /// Every tensor in the file, in its order.
     pub tensors: Vec<TensorInfo>,
     /// Trainable values of the network.
@@ -58,13 +52,9 @@ pub fn inspect(path: &Path, options: &LoadOptions) -> Result<Inspection, Weights
     match load::recognise(&state, path, options) {
         Err(error) => inspection.problems.push(error.to_string()),
         Ok(Recognised { found, assumed, differences, .. }) => {
-            let model = assumed.model;
             inspection.family = Some(found.family);
-            inspection.classes = (model.top == Top::Classifier).then_some(model.classes);
-            inspection.in_channels = Some(model.in_channels);
-            inspection.params = Some(model.graph().param_count());
-            inspection.preprocessing = Some(model.preprocessing);
-            inspection.model = Some(model.name);
+            inspection.params = Some(assumed.network.graph().param_count());
+            inspection.network = Some(assumed.network);
             inspection.assumptions.extend(assumed.reasons);
             inspection.problems.extend(problems(&differences));
         }
@@ -86,10 +76,7 @@ fn blank(state: &StateDict) -> Inspection {
     Inspection {
         format: state.format(),
         family: None,
-        model: None,
-        classes: None,
-        in_channels: None,
-        preprocessing: None,
+        network: None,
         tensors: tensors.collect(),
         params: None,
         assumptions: state.notes().to_vec(),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use effigy_arch::{Convention, EfficientNet, ParamSpec, Preprocessing};
+use effigy_arch::{Anchors, Convention, Network, ParamSpec, Preprocessing};
 
 use crate::adapt;
 use crate::assume::{self, Assumed};
@@ -15,31 +15,36 @@ use crate::names::{Family, Names};
 use crate::state_dict::{self, StateDict};
 use crate::weights::{self, Source, Weights};
 
-/// What to do with the classifier.
+/// What to do with what tells classes: a network's classifier, or the last layer of a detector's class head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClassifierPolicy {
     /// As the checkpoint has it.
     #[default]
     Keep,
-    /// Without: the network ends with the pooled features.
+    /// Without: the network ends with the pooled features. Not for detectors.
     Drop,
     /// With so many classes. The checkpoint's own if it has as many, otherwise a new one of zeros,
     /// to be trained.
     Replace(usize),
-    /// Without the first class: TensorFlow's networks of 1001 classes have «background» there.
+    /// Without the first class: TensorFlow's networks of 1001 classes have «background» there. Not for
+    /// detectors.
     DropBackground,
 }
 
 /// How to load. The default asks for nothing and takes everything as the checkpoint has it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LoadOptions {
-    /// The network by any name that [`EfficientNet::from_name`] knows. timm's names also settle ε,
-    /// padding and preprocessing, which tensors do not tell.
+    /// The network by any name that [`Network::from_name`] knows. timm's and effdet's names also settle
+    /// ε, padding and preprocessing, which tensors do not tell.
     pub model: Option<String>,
-    /// ε and padding, whatever else is assumed.
+    /// ε and padding, whatever else is assumed. Not for detectors.
     pub convention: Option<Convention>,
-    /// Preprocessing, whatever else is assumed.
+    /// Preprocessing, whatever else is assumed. Not for detectors.
     pub preprocessing: Option<Preprocessing>,
+    /// Height and width of the input in pixels, whatever else is assumed.
+    pub size: Option<[usize; 2]>,
+    /// A detector's anchors, whatever else is assumed. Needed where there are not 9 on every cell.
+    pub anchors: Option<Anchors>,
     /// What to do with the classifier.
     pub classifier: ClassifierPolicy,
     /// Input channels that the network shall have. Where the checkpoint's stem has others, its
@@ -55,8 +60,8 @@ pub struct LoadOptions {
 /// A network with its weights.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The network, with the checkpoint's classes, channels, convention and preprocessing.
-    pub model: EfficientNet,
+    /// The network, with the checkpoint's classes, channels, convention, preprocessing and anchors.
+    pub network: Network,
     /// Its parameters under canonical names.
     pub weights: Weights,
     /// Whose names the checkpoint uses.
@@ -108,33 +113,26 @@ pub(crate) fn recognise(
         .map_err(|source| WeightsError::Unrecognised { path: path_buf(), source })?;
     let mut assumed = assume::network(state, &found, path, options.model.as_deref())
         .map_err(|source| WeightsError::NoModel { path: path_buf(), source: Box::new(source) })?;
-    let mut model = found.fit(assumed.model.clone());
-    if let Some(convention) = options.convention {
-        assumed.reasons.push("ε and padding: as asked for".to_owned());
-        model = model.with_convention(convention);
-    }
-    if let Some(preprocessing) = &options.preprocessing {
-        assumed.reasons.push("preprocessing: as asked for".to_owned());
-        model = model.with_preprocessing(preprocessing.clone());
-    }
-    let names = Names::new(found.family, &model).ok_or_else(|| WeightsError::NoNames {
+    let network = found.fit(assumed.network);
+    assumed.network = adapt::as_asked(network, options, &mut assumed.reasons)
+        .map_err(|source| WeightsError::Adapt { path: path_buf(), source })?;
+    let names = Names::new(found.family, &assumed.network).ok_or_else(|| WeightsError::NoNames {
         path: path_buf(),
         family: found.family,
-        model: model.name.clone(),
+        model: assumed.network.name().to_owned(),
     })?;
-    let mut differences = check::compare(state, &found, &model, &names);
+    let mut differences = check::compare(state, &found, &assumed.network, &names);
     differences.excuse(&options.excuse);
-    assumed.model = model;
     Ok(Recognised { found, assumed, names, differences })
 }
 
 fn load_state(state: &StateDict, path: &Path, options: &LoadOptions) -> Result<Loaded, WeightsError> {
     let Recognised { found, assumed, names, mut differences } = recognise(state, path, options)?;
-    let Assumed { model, reasons, labels } = assumed;
+    let Assumed { network, reasons, labels } = assumed;
     let path: PathBuf = path.to_owned();
     let mismatch = |differences| WeightsError::Mismatch {
         path: path.clone(),
-        model: model.name.clone(),
+        model: network.name().to_owned(),
         family: found.family,
         differences: Box::new(differences),
     };
@@ -144,7 +142,7 @@ fn load_state(state: &StateDict, path: &Path, options: &LoadOptions) -> Result<L
     let mut assumptions = vec![origin(state, &found)];
     assumptions.extend(reasons);
 
-    let params = model.graph().param_specs().into_iter().map(|spec| {
+    let params = network.graph().param_specs().into_iter().map(|spec| {
         let source = source(state, &found, &names, &spec);
         if matches!(source, Source::Owned(_)) {
             assumptions.push(format!("`{}`: initial values, since its lack was excused", spec.name));
@@ -157,7 +155,8 @@ fn load_state(state: &StateDict, path: &Path, options: &LoadOptions) -> Result<L
     if !differences.is_empty() {
         return Err(mismatch(differences));
     }
-    let loaded = Loaded { model, weights, family: found.family, format: state.format(), assumptions, labels };
+    let (family, format) = (found.family, state.format());
+    let loaded = Loaded { network, weights, family, format, assumptions, labels };
     adapt::classifier(loaded, options.classifier)
         .and_then(|loaded| adapt::stem(loaded, options.in_channels))
         .map_err(|source| WeightsError::Adapt { path, source })

@@ -8,7 +8,7 @@ mod torchvision;
 use std::collections::HashMap;
 use std::fmt;
 
-use effigy_arch::{Block, BlockKind, EfficientNet};
+use effigy_arch::{Block, BlockKind, EfficientNet, Network};
 
 /// Whose names a checkpoint uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,8 +71,15 @@ impl Family {
 }
 
 impl Names {
-    /// The names of `model` in `family`; nothing where the family has no such network.
-    pub(crate) fn new(family: Family, model: &EfficientNet) -> Option<Self> {
+    /// The names of `network` in `family`; nothing where the family has no such network.
+    pub(crate) fn new(family: Family, network: &Network) -> Option<Self> {
+        match network {
+            Network::EfficientNet(model) => Self::of_classifier(family, model),
+            Network::EfficientDet(_) => None,
+        }
+    }
+
+    fn of_classifier(family: Family, model: &EfficientNet) -> Option<Self> {
         let scheme = family.scheme();
         let blocks = model.blocks();
         let stages = blocks.last().map_or(0, |block| block.stage + 1);
@@ -132,7 +139,7 @@ mod tests {
             let family = Family::ALL.into_iter().find(|known| known.to_string() == family).unwrap();
             let name =
                 if family == Family::Torchvision { format!("torchvision/{name}") } else { name.to_owned() };
-            let model = EfficientNet::from_name(&name).unwrap();
+            let model = Network::from_name(&name).unwrap();
             let names = Names::new(family, &model).unwrap();
             let specs = model.graph().param_specs().into_iter();
             let mut lines: Vec<(String, Vec<usize>)> =
@@ -154,9 +161,12 @@ mod tests {
     #[test]
     fn every_published_checkpoint_has_its_network() {
         for checkpoint in hub::checkpoints() {
-            let model = checkpoint.network();
-            let mean = if checkpoint.name.ends_with("advprop") { 0.5 } else { model.preprocessing.mean[0] };
-            assert_eq!(model.preprocessing.mean[0], mean, "{}", checkpoint.name);
+            let network = checkpoint.network();
+            if let Network::EfficientNet(network) = network
+                && checkpoint.name.ends_with("advprop")
+            {
+                assert_eq!(network.preprocessing.mean[0], 0.5, "{}", checkpoint.name);
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 
 use common::{Checkpoint, TINY, tiny};
-use effigy_arch::{Convention, EfficientNet, Interpolation, Normalisation, Preprocessing, Top};
+use effigy_arch::{Convention, EfficientNet, Interpolation, Network, Normalisation, Preprocessing, Top};
 use effigy_weights::{
     ClassifierPolicy, Family, LoadOptions, Loaded, Precision, WeightsError, convert, inspect, load,
     load_bytes,
@@ -19,6 +19,13 @@ fn loaded(checkpoint: &Checkpoint, options: &LoadOptions) -> Loaded {
     load_bytes(checkpoint.to_safetensors(), Path::new("best.pth"), options).unwrap_or_else(|e| panic!("{e}"))
 }
 
+fn classifier(loaded: &Loaded) -> &EfficientNet {
+    match &loaded.network {
+        Network::EfficientNet(network) => network,
+        Network::EfficientDet(network) => panic!("{}", network.name),
+    }
+}
+
 fn refused(checkpoint: &Checkpoint, options: &LoadOptions) -> WeightsError {
     load_bytes(checkpoint.to_safetensors(), Path::new("best.pth"), options).unwrap_err()
 }
@@ -28,8 +35,8 @@ fn prefixes_of_all_kinds_are_unwrapped() {
     for prefix in ["", "module.", "state_dict.", "state_dict.module.", "model.", "net.backbone.module."] {
         let loaded = loaded(&tiny().prefixed(prefix), &asked());
         assert_eq!(loaded.family, Family::Lukemelas);
-        assert_eq!(loaded.model.classes, 5);
-        assert_eq!(loaded.weights.len(), loaded.model.graph().param_specs().len());
+        assert_eq!(loaded.network.classes(), 5);
+        assert_eq!(loaded.weights.len(), loaded.network.graph().param_specs().len());
         assert!(loaded.assumptions[0].contains(prefix), "{:?}", loaded.assumptions);
     }
 }
@@ -94,11 +101,11 @@ fn values_that_are_no_numbers_are_named() {
 fn the_classifier_is_dropped_replaced_or_kept() {
     let with = |classifier| loaded(&tiny(), &LoadOptions { classifier, ..asked() });
     let dropped = with(ClassifierPolicy::Drop);
-    assert_eq!(dropped.model.top, Top::Pooled);
+    assert_eq!(classifier(&dropped).top, Top::Pooled);
     assert!(dropped.weights.get("head.classifier.weight").is_none());
 
     let replaced = with(ClassifierPolicy::Replace(7));
-    assert_eq!(replaced.model.classes, 7);
+    assert_eq!(replaced.network.classes(), 7);
     assert_eq!(replaced.weights.get("head.classifier.weight").unwrap().shape[0], 7);
     assert!(replaced.assumptions.iter().any(|a| a.contains("must be trained")));
     let kept = with(ClassifierPolicy::Replace(5));
@@ -108,7 +115,7 @@ fn the_classifier_is_dropped_replaced_or_kept() {
     );
 
     let background = with(ClassifierPolicy::DropBackground);
-    assert_eq!(background.model.classes, 4);
+    assert_eq!(background.network.classes(), 4);
     let all = kept.weights.get("head.classifier.weight").unwrap();
     let fewer = background.weights.get("head.classifier.weight").unwrap();
     assert_eq!(*fewer.values, all.values[all.values.len() / 5..]);
@@ -117,9 +124,9 @@ fn the_classifier_is_dropped_replaced_or_kept() {
     headless.remove("_fc.weight");
     headless.remove("_fc.bias");
     let pooled = loaded(&headless, &asked());
-    assert_eq!(pooled.model.top, Top::Pooled);
+    assert_eq!(classifier(&pooled).top, Top::Pooled);
     let topped = loaded(&headless, &LoadOptions { classifier: ClassifierPolicy::Replace(3), ..asked() });
-    assert_eq!((topped.model.top, topped.model.classes), (Top::Classifier, 3));
+    assert_eq!((classifier(&topped).top, topped.network.classes()), (Top::Classifier, 3));
     assert!(
         refused(&headless, &LoadOptions { classifier: ClassifierPolicy::DropBackground, ..asked() })
             .to_string()
@@ -133,7 +140,7 @@ fn the_stem_is_summed_or_repeated() {
     let rgb = with(None);
     let rgb = rgb.weights.get("stem.conv.weight").unwrap().values;
     let grey = with(Some(1));
-    assert_eq!(grey.model.in_channels, 1);
+    assert_eq!(grey.network.in_channels(), 1);
     let grey = grey.weights.get("stem.conv.weight").unwrap();
     assert_eq!(grey.shape, [8, 1, 3, 3]);
     let close = |a: f32, b: f32| assert!((a - b).abs() < 1e-6, "{a} {b}");
@@ -154,18 +161,18 @@ fn what_convert_writes_loads_without_assumptions() {
         size: [33, 35],
         crop_pct: 0.77,
         interpolation: Interpolation::Bilinear,
-        ..source.model.preprocessing.clone()
+        ..classifier(&source).preprocessing.clone()
     };
-    let model = source
-        .model
+    let network: Network = classifier(&source)
         .clone()
         .with_convention(Convention::TIMM_NATIVE)
-        .with_preprocessing(preprocessing.with_normalisation(Normalisation::MINUS_127));
+        .with_preprocessing(preprocessing.with_normalisation(Normalisation::MINUS_127))
+        .into();
     let labels = ["cat", "dog \"x\"", "Wörter", "", "e"].map(str::to_owned);
     for (precision, tolerance) in [(Precision::F32, 0.0), (Precision::F16, 1e-3), (Precision::Bf16, 8e-3)] {
-        convert(&path, &model, &source.weights, Some(&labels), precision).unwrap();
+        convert(&path, &network, &source.weights, Some(&labels), precision).unwrap();
         let back = load(&path, &LoadOptions::default()).unwrap();
-        assert_eq!((&back.model, back.family), (&model, Family::Effigy));
+        assert_eq!((&back.network, back.family), (&network, Family::Effigy));
         assert_eq!(back.labels.as_deref(), Some(&labels[..]));
         assert!(back.assumptions.iter().all(|a| !a.contains("assumed")), "{:?}", back.assumptions);
         for ((name, before), (_, after)) in source.weights.iter().zip(back.weights.iter()) {
@@ -190,7 +197,7 @@ fn what_f16_cannot_hold_stays_f32() {
     checkpoint.get_mut("_bn0.running_var")[0] = 1e6;
     checkpoint.get_mut("_fc.weight")[0] = 1e6;
     let source = loaded(&checkpoint, &asked());
-    convert(&path, &source.model, &source.weights, None, Precision::F16).unwrap();
+    convert(&path, &source.network, &source.weights, None, Precision::F16).unwrap();
     let back = load(&path, &LoadOptions::default()).unwrap();
     assert_eq!(back.weights.get("stem.bn.running_var").unwrap().values[0], 1e6);
     assert_eq!(back.weights.get("head.classifier.weight").unwrap().values[0], 1e6);
@@ -203,7 +210,8 @@ fn inspection_reports_problems_instead_of_failing() {
     let mut checkpoint = tiny();
     std::fs::write(&path, checkpoint.to_safetensors()).unwrap();
     let good = inspect(&path, &asked()).unwrap();
-    assert_eq!((good.classes, good.in_channels, good.problems.len()), (Some(5), Some(3), 0));
+    let network = good.network.unwrap();
+    assert_eq!((network.classes(), network.in_channels(), good.problems.len()), (5, 3, 0));
     checkpoint.remove("_fc.bias");
     checkpoint.insert("_more", &[1], vec![1.0]);
     std::fs::write(&path, checkpoint.to_safetensors()).unwrap();
@@ -241,8 +249,8 @@ fn real_lite_weights_load() {
     for (i, file) in files.into_iter().enumerate() {
         let loaded =
             load(&Path::new(&folder).join(file), &LoadOptions::default()).unwrap_or_else(|e| panic!("{e}"));
-        let expected = EfficientNet::from_name(&format!("efficientnet-lite{i}")).unwrap();
-        assert_eq!((loaded.family, loaded.model), (Family::Lukemelas, expected));
+        let expected = Network::from_name(&format!("efficientnet-lite{i}")).unwrap();
+        assert_eq!((loaded.family, loaded.network), (Family::Lukemelas, expected));
     }
 }
 
@@ -260,17 +268,17 @@ fn whole_checkpoints_load() {
         let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let (family, name) = stem.split_once("__").unwrap();
         let name = if family == "torchvision" { format!("torchvision/{name}") } else { name.to_owned() };
-        let expected = EfficientNet::from_name(&name).unwrap();
+        let expected = Network::from_name(&name).unwrap();
         let unnamed =
             load_bytes(std::fs::read(&path).unwrap(), Path::new("best.pth"), &LoadOptions::default())
                 .unwrap_or_else(|e| panic!("{stem}: {e}"));
-        assert_eq!((unnamed.family.to_string().as_str(), &unnamed.model.name), (family, &expected.name));
+        assert_eq!((unnamed.family.to_string().as_str(), unnamed.network.name()), (family, expected.name()));
         let by_file = load_bytes(
             std::fs::read(&path).unwrap(),
             Path::new(&format!("{name}.pth")),
             &LoadOptions::default(),
         );
-        assert_eq!(by_file.unwrap().model, expected, "{stem}");
+        assert_eq!(by_file.unwrap().network, expected, "{stem}");
         count += 1;
     }
     assert!(count > 0);

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use effigy::arch::Top;
+use effigy::arch::{Network, Top};
 use effigy::weights::{self, LoadOptions, Loaded, Precision};
 
 use crate::failure::{Failure, Outcome};
-use crate::options::describe;
+use crate::options::describe_input;
 use crate::report;
 
 /// Write a checkpoint as safetensors, with its model, preprocessing and labels in it
@@ -39,12 +39,14 @@ enum Dtype {
 pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
     distinct(&options.weights, &options.output)?;
     let load = LoadOptions { model: options.model.clone(), ..LoadOptions::default() };
-    let Loaded { model, weights, family, labels, .. } = weights::load(&options.weights, &load)?;
+    let Loaded { network, weights, family, labels, .. } = weights::load(&options.weights, &load)?;
     let labels = match &options.labels {
         Some(path) => {
             let labels = effigy::Labels::read(path)?;
-            if model.top == Top::Classifier {
-                labels.check(model.classes)?;
+            let has_classes =
+                !matches!(&network, Network::EfficientNet(network) if network.top != Top::Classifier);
+            if has_classes {
+                labels.check(network.classes())?;
             }
             Some(labels.as_slice().to_vec())
         }
@@ -55,12 +57,12 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
         Dtype::F16 => Precision::F16,
         Dtype::Bf16 => Precision::Bf16,
     };
-    weights::convert(&options.output, &model, &weights, labels.as_deref(), precision)?;
+    weights::convert(&options.output, &network, &weights, labels.as_deref(), precision)?;
     report::note(format_args!(
         "{}: {}, from {family} names, {}",
         options.output.display(),
-        model.name,
-        describe(&model.preprocessing)
+        network.name(),
+        describe_input(&network)
     ));
     Ok(Outcome::Done)
 }

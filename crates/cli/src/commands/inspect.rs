@@ -4,11 +4,12 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
+use effigy::arch::{EfficientDet, EfficientNet, Network, Normalisation, Top};
 use effigy::weights::{Inspection, LoadOptions, inspect};
 use serde_json::json;
 
 use crate::failure::{Failure, Outcome};
-use crate::options::describe;
+use crate::options::describe_input;
 use crate::report::STRONG;
 use crate::table::{Table, grouped};
 
@@ -38,7 +39,8 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
 }
 
 fn table(options: &Options, inspection: &Inspection) -> String {
-    let Inspection { format, family, model, classes, in_channels, preprocessing, params, .. } = inspection;
+    let Inspection { format, family, network, params, .. } = inspection;
+    let network = network.as_ref();
     let mut text = format!("{STRONG}{}{STRONG:#}\n", options.weights.display());
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -47,11 +49,11 @@ fn table(options: &Options, inspection: &Inspection) -> String {
     };
     line("format", Some(format.to_string()));
     line("family", family.map(|family| family.to_string()));
-    line("model", model.clone());
+    line("model", network.map(|network| network.name().to_owned()));
     line("parameters", params.map(grouped));
-    line("classes", classes.map(|classes| classes.to_string()));
-    line("channels", in_channels.map(|channels| channels.to_string()));
-    line("preprocessing", preprocessing.as_ref().map(describe));
+    line("classes", network.and_then(classes).map(|classes| classes.to_string()));
+    line("channels", network.map(|network| network.in_channels().to_string()));
+    line("preprocessing", network.map(describe_input));
     line("tensors", Some(inspection.tensors.len().to_string()));
     text += &list("assumptions", &inspection.assumptions);
     text += &list("problems", &inspection.problems);
@@ -65,6 +67,14 @@ fn table(options: &Options, inspection: &Inspection) -> String {
     text
 }
 
+/// Classes; nothing without a classifier.
+fn classes(network: &Network) -> Option<usize> {
+    match network {
+        Network::EfficientNet(network) if network.top != Top::Classifier => None,
+        network => Some(network.classes()),
+    }
+}
+
 fn list(head: &str, items: &[String]) -> String {
     if items.is_empty() {
         return String::new();
@@ -74,10 +84,18 @@ fn list(head: &str, items: &[String]) -> String {
 }
 
 fn json(options: &Options, inspection: &Inspection) -> String {
-    let preprocessing = inspection.preprocessing.as_ref().map(|p| {
-        let interpolation = format!("{:?}", p.interpolation).to_lowercase();
-        json!({"size": p.size, "crop_pct": p.crop_pct, "interpolation": interpolation,
-               "mean": p.mean, "std": p.std})
+    let network = inspection.network.as_ref();
+    let preprocessing = network.map(|network| match network {
+        Network::EfficientNet(EfficientNet { preprocessing: p, .. }) => {
+            let interpolation = format!("{:?}", p.interpolation).to_lowercase();
+            json!({"size": p.size, "crop_pct": p.crop_pct, "interpolation": interpolation,
+                   "mean": p.mean, "std": p.std})
+        }
+        Network::EfficientDet(EfficientDet { letterbox, .. }) => {
+            let interpolation = format!("{:?}", letterbox.interpolation).to_lowercase();
+            let Normalisation { mean, std } = letterbox.normalisation;
+            json!({"size": letterbox.size, "interpolation": interpolation, "mean": mean, "std": std})
+        }
     });
     let tensors = inspection
         .tensors
@@ -87,10 +105,10 @@ fn json(options: &Options, inspection: &Inspection) -> String {
         "path": options.weights.display().to_string(),
         "format": inspection.format.to_string(),
         "family": inspection.family.map(|family| family.to_string()),
-        "model": inspection.model,
+        "model": network.map(Network::name),
         "params": inspection.params,
-        "classes": inspection.classes,
-        "in_channels": inspection.in_channels,
+        "classes": network.and_then(classes),
+        "in_channels": network.map(Network::in_channels),
         "preprocessing": preprocessing,
         "assumptions": inspection.assumptions,
         "problems": inspection.problems,

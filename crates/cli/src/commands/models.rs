@@ -97,7 +97,7 @@ fn availability(model: &str) -> Availability {
         return Availability::Embedded;
     }
     let hub = Hub::from_env().ok();
-    let of_model = || checkpoints().iter().filter(|checkpoint| checkpoint.network().name == model);
+    let of_model = || checkpoints().iter().filter(|checkpoint| checkpoint.network().name() == model);
     match (hub, of_model().next()) {
         (Some(hub), _) if of_model().any(|checkpoint| hub.has(checkpoint)) => Availability::Cached,
         (_, Some(_)) => Availability::Download,
@@ -127,7 +127,7 @@ fn checkpoint_rows() -> Vec<CheckpointRow> {
     let hub = Hub::from_env().ok();
     let row = |checkpoint: &'static effigy::weights::hub::Checkpoint| CheckpointRow {
         name: checkpoint.name,
-        model: checkpoint.network().name,
+        model: checkpoint.network().name().to_owned(),
         url: format!("{}{}", checkpoint.host.base(), checkpoint.path),
         weights: match &hub {
             Some(hub) if hub.has(checkpoint) => Availability::Cached,

@@ -4,7 +4,7 @@
 //! (`IMAGENET1K_V1`). The eight hexadecimal digits in a file's name are the start of its SHA-256, as
 //! `torch.hub` has it.
 
-use effigy_arch::{EfficientNet, Normalisation};
+use effigy_arch::{Network, Normalisation};
 
 use Host::{HuggingFace, Lukemelas, Pytorch, Timm, TimmV2};
 
@@ -28,7 +28,7 @@ pub enum Host {
 pub struct Checkpoint {
     /// What to ask for: `efficientnet-b0`, `efficientnet-b0.advprop`, `tf_efficientnet_b0.ns_jft_in1k`.
     pub name: &'static str,
-    /// The network, as [`EfficientNet::from_name`] knows it.
+    /// The network, as [`Network::from_name`] knows it.
     pub model: &'static str,
     /// Where it lies.
     pub host: Host,
@@ -81,13 +81,14 @@ impl Checkpoint {
     /// # Panics
     /// Never: a test asks every row for its network.
     #[must_use]
-    pub fn network(&self) -> EfficientNet {
-        let network = EfficientNet::from_name(self.model).expect("the table names networks that exist");
-        if self.is_advprop() {
-            let preprocessing = network.preprocessing.clone().with_normalisation(Normalisation::HALF);
-            return network.with_preprocessing(preprocessing);
+    pub fn network(&self) -> Network {
+        match Network::from_name(self.model).expect("the table names networks that exist") {
+            Network::EfficientNet(network) if self.is_advprop() => {
+                let preprocessing = network.preprocessing.clone().with_normalisation(Normalisation::HALF);
+                network.with_preprocessing(preprocessing).into()
+            }
+            network => network,
         }
-        network
     }
 
     fn is_advprop(&self) -> bool {
