@@ -8,15 +8,17 @@
     unit(stream, i) = (bits(stream, i) >> 40) / 2^24            in [0, 1), exact in f32
     uniform(stream, i, low, high) = low + (high - low) * unit   each operation rounded to f32
 
-The picture is stream 0: uniform in -2..2, in the order N, H, W, C. Parameter p (from 0, in the
-network's own order, without `num_batches_tracked`; effigy's graphs have the same order) is stream
-p + 1, in its row-major order:
+The picture is stream 0: uniform in -2..2, in the order N, H, W, C. A parameter's values lie in its
+row-major order. In a classifier parameter p (from 0, in the network's own order, without
+`num_batches_tracked`; effigy's graphs have the same order) is stream p + 1. In a detector, whose order is
+every project's own, it is stream fnv1a(name), with the name that effigy gives it.
 
     convolution, linear weight   -bound .. bound, bound = f32(sqrt(6 / fan_in)), where fan_in is the
                                  product of all dimensions but the first
     BatchNorm weight             0.5 .. 1.5
     BatchNorm running mean       mean - deviation / 2 .. mean + deviation / 2
     BatchNorm running variance   variance / 2 .. variance * 1.5, variance = deviation * deviation
+    weights of a weighted sum    -0.25 .. 1.75
     bias of any of them          -0.5 .. 0.5
 
 `mean` and `deviation` are two numbers per BatchNorm, over all channels of what it really reads; they
@@ -52,13 +54,33 @@ def uniform(stream: int, shape, low: float, high: float) -> np.ndarray:
     return (low + (high - low) * unit).reshape(shape)
 
 
-def fill(net: torch.nn.Module, in_channels: int) -> list[tuple[float, float]]:
+def fnv1a(text: str) -> int:
+    """64 bits of the bytes of `text` (Fowler, Noll, Vo)."""
+    value = 0xCBF29CE484222325
+    for byte in text.encode():
+        value = (value ^ byte) * 0x100000001B3 % (1 << 64)
+    return value
+
+
+def names(net: torch.nn.Module) -> list[str]:
+    """The parameters and moving statistics, in the network's own order."""
+    return [name for name in net.state_dict() if not name.endswith("num_batches_tracked")]
+
+
+def fill(
+    net: torch.nn.Module,
+    in_channels: int,
+    size: tuple[int, int] = (128, 128),
+    streams: dict[str, int] | None = None,
+) -> list[tuple[float, float]]:
     """Replaces every parameter and every moving statistic of `net`, which must be in evaluation mode.
 
-    Returns `mean` and `deviation` of every BatchNorm, in the order of the parameters.
+    `size` is the height and width at which it measures. `streams` names the stream of each parameter;
+    without it they are counted. Returns `mean` and `deviation` of every BatchNorm, in the order of
+    `named_modules`.
     """
-    names = [name for name in net.state_dict() if not name.endswith("num_batches_tracked")]
-    streams = {name: p + 1 for p, name in enumerate(names)}
+    if streams is None:
+        streams = {name: p + 1 for p, name in enumerate(names(net))}
     norms = {name: m for name, m in net.named_modules() if isinstance(m, torch.nn.BatchNorm2d)}
     norm_names = {id(norm): name for name, norm in norms.items()}
     for name, tensor in net.state_dict().items():
@@ -70,7 +92,7 @@ def fill(net: torch.nn.Module, in_channels: int) -> list[tuple[float, float]]:
             bound = np.float32(math.sqrt(6 / math.prod(shape[1:])))
             low, high = -bound, bound
         else:
-            low, high = (0.5, 1.5) if owner in norms and role == "weight" else (-0.5, 0.5)
+            low, high = (-0.5, 0.5) if role == "bias" else (0.5, 1.5) if owner in norms else (-0.25, 1.75)
         tensor.copy_(torch.from_numpy(uniform(streams[name], shape, low, high)))
 
     statistics = {}
@@ -93,7 +115,7 @@ def fill(net: torch.nn.Module, in_channels: int) -> list[tuple[float, float]]:
 
     hooks = [norm.register_forward_pre_hook(measure) for norm in norms.values()]
     with torch.inference_mode():
-        net(picture(2, 128, 128, in_channels))
+        net(picture(2, *size, in_channels))
     for hook in hooks:
         hook.remove()
     return [statistics[name] for name in norms]
