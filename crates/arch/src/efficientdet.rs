@@ -185,7 +185,7 @@ impl EfficientDet {
     }
 
     /// The same detector by another port's convention, with its anchors' ratios. The backbone's convention
-    /// stays as it is.
+    /// and the letterbox stay as they are.
     #[must_use]
     pub fn with_convention(self, convention: DetectorConvention) -> Self {
         let anchors = Anchors { ratios: convention.ratios.to_vec(), ..self.anchors };

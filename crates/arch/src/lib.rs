@@ -23,5 +23,5 @@ pub use graph::{
 };
 pub use names::UnknownModel;
 pub use network::Network;
-pub use preprocessing::{Fill, Interpolation, Letterbox, Normalisation, Preprocessing};
+pub use preprocessing::{Fill, Fit, Interpolation, Letterbox, Normalisation, Preprocessing};
 pub use table::{Published, Variant, variants};

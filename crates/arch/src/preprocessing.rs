@@ -2,13 +2,16 @@
 
 use crate::Family;
 
-/// How pixels between pixels are computed; both filters are antialiased when shrinking, as Pillow's are.
+/// How pixels between pixels are computed. Pixels have their centres at halves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interpolation {
-    /// Triangle filter, support 1.
+    /// Triangle filter, support 1; antialiased when shrinking, as Pillow's is.
     Bilinear,
-    /// Keys' cubic with a = −0.5, support 2.
+    /// Keys' cubic with a = −0.5, support 2; antialiased when shrinking, as Pillow's is.
     Bicubic,
+    /// Between the four nearest pixels, shrinking or not: TensorFlow's `tf.image.resize` and OpenCV's
+    /// `INTER_LINEAR`.
+    PlainBilinear,
 }
 
 /// How a picture becomes a network's input: resize so that the centre crop covers `crop_pct` of
@@ -92,12 +95,26 @@ impl Preprocessing {
 pub struct Letterbox {
     /// Height and width of the network's input, in pixels.
     pub size: [usize; 2],
-    /// The resize filter.
+    /// The resize filter. Pillow's resize bytes to bytes; the plain one resizes to floats, without rounding.
     pub interpolation: Interpolation,
+    /// How the resized picture gets whole sides.
+    pub fit: Fit,
     /// Statistics of the channels.
     pub normalisation: Normalisation,
     /// What the rest of the input holds.
     pub fill: Fill,
+}
+
+/// How a picture that is resized to fit gets whole sides, and by which scale its boxes are mapped back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// Both sides times one scale, cut to whole pixels, in f64; boxes go back by that scale: effdet.
+    OneScale,
+    /// The same, and the places of the samples, in f32: google/automl.
+    OneScaleF32,
+    /// One side fills the input, the other is cut to whole pixels, in f64; boxes go back by the ratio of each
+    /// side: zylo117.
+    ScalePerSide,
 }
 
 /// What a letterbox holds beside the picture.
@@ -105,15 +122,37 @@ pub struct Letterbox {
 pub enum Fill {
     /// Zeros after normalisation: the mean.
     Mean,
+    /// Pixels of the mean rounded to whole bytes (halves to even), normalised as the picture is.
+    MeanByte,
     /// Black pixels, normalised as the picture is.
     Black,
 }
 
 impl Letterbox {
-    /// Bilinear into a square of `size` pixels, filled with the mean.
+    /// google/automl's (`efficientdet/dataloader.py`) into a square of `size` pixels: plain bilinear, the
+    /// rest zeros.
     #[must_use]
     pub fn square(size: usize, normalisation: Normalisation) -> Self {
-        Self { size: [size, size], interpolation: Interpolation::Bilinear, normalisation, fill: Fill::Mean }
+        Self {
+            size: [size, size],
+            interpolation: Interpolation::PlainBilinear,
+            fit: Fit::OneScaleF32,
+            normalisation,
+            fill: Fill::Mean,
+        }
+    }
+
+    /// The same as effdet prepares pictures (`effdet/data/transforms.py`): Pillow's bilinear, the rest pixels
+    /// of the mean colour.
+    #[must_use]
+    pub fn as_effdet(self) -> Self {
+        Self { interpolation: Interpolation::Bilinear, fit: Fit::OneScale, fill: Fill::MeanByte, ..self }
+    }
+
+    /// The same as zylo117 prepares pictures (`utils/utils.py`): plain bilinear, the rest zeros.
+    #[must_use]
+    pub fn as_zylo117(self) -> Self {
+        Self { interpolation: Interpolation::PlainBilinear, fit: Fit::ScalePerSide, fill: Fill::Mean, ..self }
     }
 
     /// The same with other statistics.

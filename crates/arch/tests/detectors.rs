@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use effigy_arch::{
     Activation, AnchorBox, Anchors, AspectRatio, Border, Conv, Convention, DetectorConvention, EfficientDet,
-    EfficientNet, Extent, Fill, Fusion, Graph, Normalisation, Op, Padding, detector_variants,
+    EfficientNet, Extent, Fill, Fit, Fusion, Graph, Interpolation, Letterbox, Normalisation, Op, Padding,
+    detector_variants,
 };
 
 fn detector(name: &str) -> EfficientDet {
@@ -235,59 +236,44 @@ fn conventions_reach_every_node() {
 
 #[test]
 fn names_bring_ratios_and_preprocessing() {
-    let mean = Fill::Mean;
+    let official = (Interpolation::PlainBilinear, Fit::OneScaleF32, Fill::Mean);
+    let zylo117 = (Interpolation::PlainBilinear, Fit::ScalePerSide, Fill::Mean);
+    let effdet = (Interpolation::Bilinear, Fit::OneScale, Fill::MeanByte);
+    let black = (Interpolation::Bilinear, Fit::OneScale, Fill::Black);
+    let imagenet = Normalisation::IMAGENET;
     let expected = [
-        ("efficientdet-d0", "efficientdet-d0", AspectRatio::EXACT, Normalisation::IMAGENET, mean, 512),
-        (
-            "tf_efficientdet_d7x",
-            "efficientdet-d7x",
-            AspectRatio::ROUNDED,
-            Normalisation::IMAGENET,
-            mean,
-            1536,
-        ),
-        (
-            "tf_efficientdet_d5_ap",
-            "efficientdet-d5",
-            AspectRatio::ROUNDED,
-            Normalisation::HALF,
-            Fill::Black,
-            1280,
-        ),
-        ("efficientdet_d1", "efficientdet-d1", AspectRatio::ROUNDED, Normalisation::IMAGENET, mean, 640),
-        (
-            "zylo117/efficientdet-d8",
-            "efficientdet-d7x",
-            AspectRatio::ROUNDED,
-            Normalisation::IMAGENET,
-            mean,
-            1536,
-        ),
+        ("efficientdet-d0", "efficientdet-d0", AspectRatio::EXACT, imagenet, official, 512),
+        ("tf_efficientdet_d7x", "efficientdet-d7x", AspectRatio::ROUNDED, imagenet, effdet, 1536),
+        ("tf_efficientdet_d5_ap", "efficientdet-d5", AspectRatio::ROUNDED, Normalisation::HALF, black, 1280),
+        ("efficientdet_d1", "efficientdet-d1", AspectRatio::ROUNDED, imagenet, effdet, 640),
+        ("zylo117/efficientdet-d8", "efficientdet-d7x", AspectRatio::ROUNDED, imagenet, zylo117, 1536),
         (
             "efficientdet-lite3x",
             "efficientdet-lite3x",
             AspectRatio::EXACT,
             Normalisation::MINUS_127,
-            mean,
+            official,
             640,
         ),
-        ("tf_efficientdet_lite0", "efficientdet-lite0", AspectRatio::ROUNDED, Normalisation::HALF, mean, 320),
         (
-            "efficientdet_lite0",
+            "tf_efficientdet_lite0",
             "efficientdet-lite0",
             AspectRatio::ROUNDED,
-            Normalisation::IMAGENET,
-            mean,
-            384,
+            Normalisation::HALF,
+            effdet,
+            320,
         ),
+        ("efficientdet_lite0", "efficientdet-lite0", AspectRatio::ROUNDED, imagenet, effdet, 384),
     ];
-    for (name, canonical, ratios, normalisation, fill, size) in expected {
+    for (name, canonical, ratios, normalisation, prepared, size) in expected {
         let found = detector(name);
         assert_eq!(found.name, canonical);
         assert_eq!(found.variant().expect("a row").name, canonical);
         assert_eq!(found.anchors.ratios, ratios, "{name}");
         assert_eq!(found.letterbox.normalisation, normalisation, "{name}");
-        assert_eq!((found.letterbox.fill, found.letterbox.size), (fill, [size, size]), "{name}");
+        let Letterbox { interpolation, fit, fill, .. } = found.letterbox;
+        assert_eq!((interpolation, fit, fill), prepared, "{name}");
+        assert_eq!(found.letterbox.size, [size, size], "{name}");
         assert_eq!(found.classes, 90);
     }
     let native = detector("efficientdet_d0");

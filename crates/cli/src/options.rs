@@ -161,6 +161,7 @@ pub(crate) fn describe(preprocessing: &Preprocessing) -> String {
     let filter = match interpolation {
         Interpolation::Bilinear => "bilinear",
         Interpolation::Bicubic => "bicubic",
+        Interpolation::PlainBilinear => "plain bilinear",
     };
     let channels = |[r, g, b]: [f32; 3]| {
         if r == g && g == b { short(r) } else { format!("{} {} {}", short(r), short(g), short(b)) }

@@ -27,7 +27,8 @@ fn zylo117(name: &str) -> Option<EfficientDet> {
         name => name,
     };
     let detector = canonical(name).filter(|detector| detector.backbone.family == Family::V1)?;
-    Some(detector.with_convention(DetectorConvention::ZYLO117))
+    let letterbox = detector.letterbox.clone().as_zylo117();
+    Some(detector.with_convention(DetectorConvention::ZYLO117).with_letterbox(letterbox))
 }
 
 /// effdet's names, but for the detectors on other backbones and of other topologies.
@@ -38,9 +39,14 @@ fn effdet(name: &str) -> Option<EfficientDet> {
     }
 }
 
-/// `efficientdet_d0` → D0
+/// `efficientdet_d0` → D0, with effdet's letterbox
 fn effdet_architecture(architecture: &str) -> Option<EfficientDet> {
-    if architecture.contains('-') { None } else { canonical(&architecture.replace('_', "-")) }
+    if architecture.contains('-') {
+        return None;
+    }
+    let detector = canonical(&architecture.replace('_', "-"))?;
+    let letterbox = detector.letterbox.clone().as_effdet();
+    Some(detector.with_letterbox(letterbox))
 }
 
 /// TensorFlow's weights: effdet's `tf_` models, named without the `tf_`.
@@ -78,7 +84,7 @@ fn effdet_native(name: &str) -> Option<EfficientDet> {
             let convention =
                 DetectorConvention { padding: Padding::Same, ..DetectorConvention::EFFDET_NATIVE };
             let anchors = Anchors { base: 4.0, ..detector.anchors.clone() };
-            let letterbox = Letterbox::square(384, Normalisation::IMAGENET);
+            let letterbox = Letterbox::square(384, Normalisation::IMAGENET).as_effdet();
             let detector = detector.with_anchors(anchors).with_letterbox(letterbox);
             Some(EfficientDet {
                 fusion: EfficientDet::FAST_ATTENTION,

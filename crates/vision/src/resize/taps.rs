@@ -43,11 +43,11 @@ impl Taps {
             return Self::identity(range);
         }
         let (filter, reach): (fn(f64) -> f64, f64) = match interpolation {
-            Interpolation::Bilinear => (triangle, 1.0),
+            Interpolation::Bilinear | Interpolation::PlainBilinear => (triangle, 1.0),
             Interpolation::Bicubic => (cubic, 2.0),
         };
         let scale = input as f64 / output as f64;
-        let stretch = scale.max(1.0);
+        let stretch = if interpolation == Interpolation::PlainBilinear { 1.0 } else { scale.max(1.0) };
         let support = reach * stretch;
         let shrink = 1.0 / stretch;
 
