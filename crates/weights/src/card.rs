@@ -73,8 +73,11 @@ fn from_json<T: DeserializeOwned>(json: &str) -> Result<T, BadCard> {
 type Words<T> = &'static [(&'static str, T)];
 
 const PADDING: Words<Padding> = &[("same", Padding::Same), ("symmetric", Padding::Symmetric)];
-const INTERPOLATION: Words<Interpolation> =
-    &[("bilinear", Interpolation::Bilinear), ("bicubic", Interpolation::Bicubic)];
+const INTERPOLATION: Words<Interpolation> = &[
+    ("bilinear", Interpolation::Bilinear),
+    ("plain-bilinear", Interpolation::PlainBilinear),
+    ("bicubic", Interpolation::Bicubic),
+];
 
 fn word<T: PartialEq>(words: Words<T>, value: T) -> String {
     let found = words.iter().find(|(_, known)| *known == value);

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use effigy_arch::{
-    Anchors, AspectRatio, Border, Convention, DetectorConvention, EfficientDet, EfficientNet, Fill, Fusion,
+    Anchors, AspectRatio, Border, Convention, DetectorConvention, EfficientDet, EfficientNet, Fill, Fit, Fusion,
     Letterbox, Network, Normalisation,
 };
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,12 @@ use serde::{Deserialize, Serialize};
 use super::{BadCard, INTERPOLATION, PADDING, Words, meaning, unknown, word};
 
 const BORDER: Words<Border> = &[("nothing", Border::NegativeInfinity), ("zero", Border::Zero)];
-const FILL: Words<Fill> = &[("mean", Fill::Mean), ("black", Fill::Black)];
+const FILL: Words<Fill> = &[("mean", Fill::Mean), ("mean-byte", Fill::MeanByte), ("black", Fill::Black)];
+const FIT: Words<Fit> = &[
+    ("one-scale", Fit::OneScale),
+    ("one-scale-f32", Fit::OneScaleF32),
+    ("scale-per-side", Fit::ScalePerSide),
+];
 
 /// What a graph may have, so that no card asks for one that fills the memory.
 const LIMITS: [(&str, RangeInclusive<usize>, fn(&DetectorCard) -> usize); 6] = [
@@ -69,6 +74,7 @@ struct RatioCard {
 struct LetterboxCard {
     size: [usize; 2],
     interpolation: String,
+    fit: String,
     mean: [f32; 3],
     std: [f32; 3],
     fill: String,
@@ -115,6 +121,7 @@ impl DetectorCard {
             letterbox: LetterboxCard {
                 size: letterbox.size,
                 interpolation: word(INTERPOLATION, letterbox.interpolation),
+                fit: word(FIT, letterbox.fit),
                 mean: letterbox.normalisation.mean,
                 std: letterbox.normalisation.std,
                 fill: word(FILL, letterbox.fill),
@@ -158,6 +165,7 @@ impl DetectorCard {
             letterbox: Letterbox {
                 size: letterbox.size,
                 interpolation: meaning(INTERPOLATION, "interpolation", &letterbox.interpolation)?,
+                fit: meaning(FIT, "fit", &letterbox.fit)?,
                 normalisation: Normalisation { mean: letterbox.mean, std: letterbox.std },
                 fill: meaning(FILL, "fill", &letterbox.fill)?,
             },
