@@ -40,7 +40,7 @@ pub struct Prediction {
 /// ```
 #[derive(Debug)]
 pub struct Classifier {
-    network: Network,
+    network: Network<EfficientNet>,
     labels: Labels,
     top_k: usize,
 }
@@ -63,7 +63,7 @@ impl Classifier {
         Loader::file(path).classifier()
     }
 
-    pub(crate) fn new(network: Network, labels: Labels, top_k: usize) -> Self {
+    pub(crate) fn new(network: Network<EfficientNet>, labels: Labels, top_k: usize) -> Self {
         Self { network, labels, top_k }
     }
 
@@ -92,12 +92,21 @@ impl Classifier {
         if pictures.is_empty() {
             return Ok(Vec::new());
         }
-        let logits = self.logits(&self.network.input(pictures))?;
+        let logits = self.logits(&self.network.input(pictures)?)?;
         logits.data().chunks_exact(self.network.description.classes).map(|row| self.rank(row)).collect()
     }
 
-    /// The raw scores of every class: `[N, classes]` for `input: [N, H, W, C]`, prepared as
-    /// [`preprocess`](crate::preprocess) does with [`EfficientNet::preprocessing`].
+    /// A picture as the network's input: `[H, W, C]`, the luma for a network of one channel; done ahead, on
+    /// another thread, it costs the network no time.
+    ///
+    /// # Errors
+    /// When the network has neither three channels nor one.
+    pub fn prepare(&self, picture: &Picture) -> Result<Vec<f32>, Error> {
+        self.network.prepare(picture)
+    }
+
+    /// The raw scores of every class: `[N, classes]` for `input: [N, H, W, C]`, pictures as
+    /// [`prepare`](Self::prepare) gives them.
     ///
     /// # Errors
     /// When the input's shape is not the network's.

@@ -57,6 +57,20 @@ pub enum Error {
         /// The network.
         model: String,
     },
+    /// The weights are a classifier's, where a detector's are needed.
+    #[error("{model} is a classifier, not a detector; `effigy classify` and `Loader::classifier` take it")]
+    NotADetector {
+        /// The network.
+        model: String,
+    },
+    /// The network wants pictures of a kind that there are not.
+    #[error("{model} wants {channels} channels; pictures have three, or one as grey")]
+    Channels {
+        /// The network.
+        model: String,
+        /// Its channels.
+        channels: usize,
+    },
     /// No node and no endpoint of the network is called that.
     #[error("{model} has no layer {layer:?}; `effigy summary {model} --nodes` lists them")]
     UnknownLayer {

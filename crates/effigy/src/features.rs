@@ -29,7 +29,7 @@ use crate::{Error, Loader};
 /// ```
 #[derive(Debug)]
 pub struct FeatureExtractor {
-    network: Network,
+    network: Network<EfficientNet>,
     layers: Vec<String>,
 }
 
@@ -55,7 +55,7 @@ impl FeatureExtractor {
         Loader::file(path).features(&[Self::POOLED])
     }
 
-    pub(crate) fn new(network: Network, layers: Vec<String>) -> Self {
+    pub(crate) fn new(network: Network<EfficientNet>, layers: Vec<String>) -> Self {
         Self { network, layers }
     }
 
@@ -73,11 +73,19 @@ impl FeatureExtractor {
     /// # Errors
     /// When a value is not finite, or there are no pictures.
     pub fn extract_batch(&self, pictures: &[Picture]) -> Result<Vec<Tensor>, Error> {
-        self.extract_input(&self.network.input(pictures))
+        self.extract_input(&self.network.input(pictures)?)
     }
 
-    /// The layers' values for `input: [N, H, W, C]`, prepared as [`preprocess`](crate::preprocess) does
-    /// with [`EfficientNet::preprocessing`].
+    /// A picture as the network's input: `[H, W, C]`, the luma for a network of one channel; done ahead, on
+    /// another thread, it costs the network no time.
+    ///
+    /// # Errors
+    /// When the network has neither three channels nor one.
+    pub fn prepare(&self, picture: &Picture) -> Result<Vec<f32>, Error> {
+        self.network.prepare(picture)
+    }
+
+    /// The layers' values for `input: [N, H, W, C]`, pictures as [`prepare`](Self::prepare) gives them.
     ///
     /// # Errors
     /// When the input's shape is not the network's, or a value is not finite.

@@ -7,8 +7,11 @@ use crate::Error;
 
 /// ImageNet-1k's 1000 classes.
 static IMAGENET: &str = include_str!("../assets/imagenet_labels.txt");
+/// COCO's 80 categories in 90 slots.
+static COCO: &str = include_str!("../assets/coco_labels.txt");
 
-/// The names of a network's classes, in their order; perhaps unknown.
+/// The names of a network's classes, in their order; perhaps unknown. A class that stands for nothing has
+/// an empty name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels(Arc<[String]>);
 
@@ -17,6 +20,13 @@ impl Labels {
     #[must_use]
     pub fn imagenet() -> Self {
         IMAGENET.lines().map(str::to_owned).collect()
+    }
+
+    /// COCO's, by category: class `i` is the category of id `i + 1`, so that 80 of the 90 are named and
+    /// the rest are empty.
+    #[must_use]
+    pub fn coco() -> Self {
+        COCO.lines().map(str::to_owned).collect()
     }
 
     /// One label a line; spaces around it and empty lines at the end are left out.
@@ -30,10 +40,17 @@ impl Labels {
         Ok(text.trim_end().lines().map(|line| line.trim().to_owned()).collect())
     }
 
-    /// The label of a class: `class 17` where it is unknown.
+    /// The label of a class: `class 17` where it is unknown or empty.
     #[must_use]
     pub fn get(&self, class_index: usize) -> String {
-        self.0.get(class_index).cloned().unwrap_or_else(|| format!("class {class_index}"))
+        let known = self.0.get(class_index).filter(|label| !label.is_empty());
+        known.cloned().unwrap_or_else(|| format!("class {class_index}"))
+    }
+
+    /// The class of a label, whatever its case.
+    #[must_use]
+    pub fn find(&self, label: &str) -> Option<usize> {
+        self.0.iter().position(|known| !known.is_empty() && known.eq_ignore_ascii_case(label))
     }
 
     /// Every label in the order of the classes; none where they are unknown.
@@ -72,6 +89,21 @@ mod tests {
         assert_eq!(labels.get(0), "tench");
         assert_eq!(labels.get(285), "Egyptian cat");
         assert_eq!(labels.get(999), "toilet tissue");
+    }
+
+    #[test]
+    fn coco_has_80_labels_in_90_slots() {
+        let labels = Labels::coco();
+        assert!(labels.check(90).is_ok());
+        assert_eq!(labels.as_slice().iter().filter(|label| !label.is_empty()).count(), 80);
+        assert_eq!(
+            (labels.get(0), labels.get(11), labels.get(89)),
+            ("person".into(), "class 11".into(), "toothbrush".into())
+        );
+        assert_eq!(
+            (labels.find("Stop Sign"), labels.find("street sign"), labels.find("")),
+            (Some(12), None, None)
+        );
     }
 
     #[test]

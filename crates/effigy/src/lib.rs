@@ -1,4 +1,5 @@
-//! EfficientNet on a CPU: what is in a picture, and what the network sees in it.
+//! EfficientNet and EfficientDet on a CPU: what a picture shows, what is where in it, and what the network
+//! sees in it.
 //!
 //! ```
 //! use effigy::Classifier;
@@ -14,9 +15,10 @@
 //! | I want to … | use |
 //! |---|---|
 //! | know what a picture shows | [`Classifier`] |
+//! | know what is where in a picture | [`Detector`] |
 //! | compare pictures, or build upon their features | [`FeatureExtractor`] |
 //! | choose threads, size, preprocessing, labels, layers | [`Loader`] |
-//! | know what a network is made of | [`EfficientNet::graph`] |
+//! | know what a network is made of | [`EfficientNet::graph`], [`EfficientDet::graph`] |
 //!
 //! The weights of EfficientNet-Lite0 are part of the library (feature `lite0`, on by default, 9 MB).
 
@@ -39,8 +41,8 @@ pub use effigy_engine as engine;
 pub use effigy_vision as vision;
 pub use effigy_weights as weights;
 
-pub use effigy_arch::{EfficientNet, Interpolation, Preprocessing};
+pub use effigy_arch::{Anchors, EfficientDet, EfficientNet, Interpolation, Letterbox, Preprocessing};
 pub use effigy_engine::Isa;
 pub use effigy_tensor::Tensor;
-pub use effigy_vision::{Limits, Picture, decode_bytes, decode_file, preprocess, preprocess_into};
+pub use effigy_vision::{Limits, Picture, PixelBox, decode_bytes, decode_file, preprocess, preprocess_into};
 pub use effigy_weights::hub::{Progress as DownloadProgress, Training};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use effigy_arch::{Interpolation, Preprocessing, Top};
+use effigy_arch::{Anchors, EfficientNet, Interpolation, Normalisation, Preprocessing, Top};
 use effigy_engine::{Isa, Options};
 use effigy_weights::LoadOptions;
 use effigy_weights::hub::{Progress as DownloadProgress, Training};
@@ -20,7 +20,8 @@ const MAX_SIDE: usize = 8192;
 const ENDPOINTS: [&str; 6] =
     ["reduction_1", "reduction_2", "reduction_3", "reduction_4", "reduction_5", "reduction_6"];
 
-/// Chooses weights and how they are run; then becomes a [`Classifier`] or a [`FeatureExtractor`].
+/// Chooses weights and how they are run; then becomes a [`Classifier`], a [`Detector`] or a
+/// [`FeatureExtractor`].
 ///
 /// ```
 /// use effigy::{Interpolation, Loader};
@@ -101,10 +102,10 @@ impl Loader {
         self
     }
 
-    /// Which network the weights are of, by any name that [`EfficientNet::from_name`] knows, where
+    /// Which network the weights are of, by any name that [`Network::from_name`] knows, where
     /// their names and shapes do not tell.
     ///
-    /// [`EfficientNet::from_name`]: crate::EfficientNet::from_name
+    /// [`Network::from_name`]: crate::arch::Network::from_name
     #[must_use]
     pub fn model(mut self, name: impl Into<String>) -> Self {
         self.load.model = Some(name.into());
@@ -132,7 +133,8 @@ impl Loader {
         self
     }
 
-    /// Share of the resized picture's side that the centre crop keeps, above 0 and at most 1.
+    /// Share of the resized picture's side that the centre crop keeps, above 0 and at most 1. Detectors see
+    /// whole pictures.
     #[must_use]
     pub fn crop_pct(mut self, crop_pct: f32) -> Self {
         self.crop_pct = Some(crop_pct);
@@ -174,19 +176,26 @@ impl Loader {
         self
     }
 
+    /// A detector's anchors, where the weights do not tell theirs.
+    #[must_use]
+    pub fn anchors(mut self, anchors: Anchors) -> Self {
+        self.load.anchors = Some(anchors);
+        self
+    }
+
     /// A classifier.
     ///
     /// # Errors
     /// Weights that cannot be had or have no classifier, labels of another count, or a setting out of
     /// range.
     pub fn classifier(mut self) -> Result<Classifier, Error> {
-        let source = self.source()?;
+        let source = self.classifier_source()?;
         if source.description.top != Top::Classifier {
             return Err(Error::NoClassifier { model: source.description.name });
         }
         let labels = self.labels.take().unwrap_or_else(|| source.labels.clone());
         labels.check(source.description.classes)?;
-        let network = Network::new(source, &["head.classifier".to_owned()], &self.options)?;
+        let network = Network::layers(source, &["head.classifier".to_owned()], &self.options)?;
         Ok(Classifier::new(network, labels, self.top_k))
     }
 
@@ -197,7 +206,7 @@ impl Loader {
     /// Weights that cannot be had, a layer that does not exist, or a setting out of range.
     pub fn features(mut self, layers: &[impl AsRef<str>]) -> Result<FeatureExtractor, Error> {
         let layers: Vec<String> = layers.iter().map(|layer| layer.as_ref().to_owned()).collect();
-        let network = Network::new(self.source()?, &layers, &self.options)?;
+        let network = Network::layers(self.classifier_source()?, &layers, &self.options)?;
         Ok(FeatureExtractor::new(network, layers))
     }
 
@@ -210,8 +219,8 @@ impl Loader {
         self.features(&ENDPOINTS)
     }
 
-    fn source(&mut self) -> Result<Source, Error> {
-        let mut source = self.origin.load(&self.load, &mut self.on_download)?;
+    fn classifier_source(&mut self) -> Result<Source<EfficientNet>, Error> {
+        let mut source = self.origin.load(&self.load, &mut self.on_download)?.classifier()?;
         let preprocessing = &mut source.description.preprocessing;
         *preprocessing = Preprocessing {
             size: self.size.unwrap_or(preprocessing.size),
@@ -220,19 +229,19 @@ impl Loader {
             mean: self.mean.unwrap_or(preprocessing.mean),
             std: self.std.unwrap_or(preprocessing.std),
         };
-        check(preprocessing)?;
+        let Preprocessing { size, crop_pct, mean, std, .. } = *preprocessing;
+        check(size, Normalisation { mean, std })?;
+        if !(crop_pct > 0.0 && crop_pct <= 1.0) {
+            return Err(Error::CropPct(crop_pct));
+        }
         Ok(source)
     }
 }
 
 /// The limits of what a caller may set.
-fn check(preprocessing: &Preprocessing) -> Result<(), Error> {
-    let Preprocessing { size: [height, width], crop_pct, mean, std, .. } = *preprocessing;
+fn check([height, width]: [usize; 2], Normalisation { mean, std }: Normalisation) -> Result<(), Error> {
     if [height, width].iter().any(|side| !(1..=MAX_SIDE).contains(side)) {
         return Err(Error::Size { height, width, max: MAX_SIDE });
-    }
-    if !(crop_pct > 0.0 && crop_pct <= 1.0) {
-        return Err(Error::CropPct(crop_pct));
     }
     let usable = mean.iter().all(|v| v.is_finite()) && std.iter().all(|&v| v.is_finite() && v > 0.0);
     if usable { Ok(()) } else { Err(Error::Normalisation { mean, std }) }

@@ -1,50 +1,73 @@
-//! What a classifier and a feature extractor share: a compiled network and how its pictures are prepared.
+//! What classifiers, feature extractors and detectors share: a compiled network.
 
-use effigy_arch::{EfficientNet, Graph, NodeId, Preprocessing};
+use effigy_arch::{EfficientDet, EfficientNet, Graph, NodeId};
 use effigy_engine::{Model, Options};
 use effigy_tensor::Tensor;
-use effigy_vision::{Picture, preprocess_into};
+use effigy_vision::{Picture, preprocess};
 
 use crate::Error;
 use crate::source::Source;
 
 /// A network that is ready to run.
 #[derive(Debug)]
-pub(crate) struct Network {
-    pub(crate) description: EfficientNet,
+pub(crate) struct Network<D> {
+    pub(crate) description: D,
     pub(crate) assumptions: Vec<String>,
     model: Model,
 }
 
-impl Network {
-    /// Compiles the part of a network that computes `layers` (nodes or endpoints).
-    pub(crate) fn new(source: Source, layers: &[String], options: &Options) -> Result<Self, Error> {
-        let graph = cut(source.description.graph(), layers).map_err(|layer| Error::UnknownLayer {
-            model: source.description.name.clone(),
-            layer: layer.to_owned(),
-        })?;
-        let model = Model::new(&graph, &source, options)?;
-        let Source { description, assumptions, .. } = source;
-        Ok(Self { description, assumptions, model })
-    }
-
+impl<D> Network<D> {
     pub(crate) fn model(&self) -> &Model {
         &self.model
     }
 
-    pub(crate) fn preprocessing(&self) -> &Preprocessing {
-        &self.description.preprocessing
+    fn compile(source: Source<D>, graph: &Graph, options: &Options) -> Result<Self, Error> {
+        let model = Model::new(graph, &source, options)?;
+        let Source { description, assumptions, .. } = source;
+        Ok(Self { description, assumptions, model })
+    }
+}
+
+impl Network<EfficientDet> {
+    /// Compiles a detector, whose outputs are the class and the box maps of every level.
+    pub(crate) fn detector(source: Source<EfficientDet>, options: &Options) -> Result<Self, Error> {
+        let graph = source.description.graph();
+        Self::compile(source, &graph, options)
+    }
+}
+
+impl Network<EfficientNet> {
+    /// Compiles the part of a network that computes `layers` (nodes or endpoints).
+    pub(crate) fn layers(
+        source: Source<EfficientNet>,
+        layers: &[String],
+        options: &Options,
+    ) -> Result<Self, Error> {
+        let graph = cut(source.description.graph(), layers).map_err(|layer| Error::UnknownLayer {
+            model: source.description.name.clone(),
+            layer: layer.to_owned(),
+        })?;
+        Self::compile(source, &graph, options)
     }
 
-    /// Pictures as the network's input: `[N, H, W, 3]`.
-    pub(crate) fn input(&self, pictures: &[Picture]) -> Tensor {
-        let [height, width] = self.preprocessing().size;
-        let mut input = Tensor::zeros(&[pictures.len(), height, width, 3]);
-        let parts = input.data_mut().chunks_exact_mut(height * width * 3);
-        for (part, picture) in parts.zip(pictures) {
-            preprocess_into(picture, self.preprocessing(), part);
+    /// A picture as the network's input: `[H, W, C]`.
+    pub(crate) fn prepare(&self, picture: &Picture) -> Result<Vec<f32>, Error> {
+        let EfficientNet { name, preprocessing, in_channels, .. } = &self.description;
+        let channels = *in_channels;
+        check_channels(name, channels)?;
+        Ok(in_channels_of(picture, channels, |picture| preprocess(picture, preprocessing)))
+    }
+
+    /// Pictures as the network's input: `[N, H, W, C]`.
+    pub(crate) fn input(&self, pictures: &[Picture]) -> Result<Tensor, Error> {
+        let EfficientNet { preprocessing, in_channels, .. } = &self.description;
+        let [height, width] = preprocessing.size;
+        let mut values = Vec::with_capacity(pictures.len() * height * width * in_channels);
+        for picture in pictures {
+            values.extend(self.prepare(picture)?);
         }
-        input
+        let shape = [pictures.len(), height, width, *in_channels];
+        Ok(Tensor::new(&shape, values).expect("every picture is prepared to the same size"))
     }
 
     /// The layers' values for `input: [N, H, W, C]`.
@@ -62,6 +85,27 @@ fn cut(mut graph: Graph, layers: &[String]) -> Result<Graph, &str> {
     graph.nodes.truncate(last.0 + 1);
     graph.endpoints.retain(|(_, id)| *id <= last);
     Ok(graph)
+}
+
+/// Whether pictures can be had in so many channels.
+pub(crate) fn check_channels(model: &str, channels: usize) -> Result<(), Error> {
+    match channels {
+        1 | 3 => Ok(()),
+        _ => Err(Error::Channels { model: model.to_owned(), channels }),
+    }
+}
+
+/// What `prepare` makes of a picture (three values a pixel) for a network of three channels, or of one,
+/// which sees the luma.
+pub(crate) fn in_channels_of(
+    picture: &Picture,
+    channels: usize,
+    prepare: impl FnOnce(&Picture) -> Vec<f32>,
+) -> Vec<f32> {
+    match channels {
+        1 => prepare(&picture.to_grey()).into_iter().step_by(3).collect(),
+        _ => prepare(picture),
+    }
 }
 
 /// The first value of one picture's answer that is not finite, as an error.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::path::PathBuf;
 
-use effigy_arch::{EfficientNet, Network};
+use effigy_arch::{EfficientDet, EfficientNet, Network};
 use effigy_engine::Parameters;
 use effigy_weights::hub::{self, Checkpoint, Hub, HubError, Training};
 use effigy_weights::{LoadOptions, Loaded, Weights};
@@ -15,6 +15,8 @@ use crate::labels::Labels;
 
 /// Classes of ImageNet-1k; weights of so many classes without labels are taken to be its.
 const IMAGENET_CLASSES: usize = 1000;
+/// Class slots of COCO's 80 categories, whose ids go up to 90; detectors of so many are taken to be its.
+const COCO_SLOTS: usize = 90;
 
 /// What was asked for.
 #[derive(Clone, Debug)]
@@ -26,8 +28,8 @@ pub(crate) enum Origin {
 }
 
 /// A network's weights, and what is known about them.
-pub(crate) struct Source {
-    pub(crate) description: EfficientNet,
+pub(crate) struct Source<D = Network> {
+    pub(crate) description: D,
     pub(crate) weights: Weights,
     pub(crate) labels: Labels,
     pub(crate) assumptions: Vec<String>,
@@ -50,15 +52,15 @@ impl Origin {
                 let checkpoint = find(name, *training)?;
                 let path = Hub::from_env()?.fetch(checkpoint, progress)?;
                 // The file in the cache may be called otherwise than the network that it is of.
-                let Network::EfficientNet(network) = checkpoint.network() else {
-                    return Err(Error::NotAClassifier { model: checkpoint.name.to_owned() });
+                let preprocessing = match checkpoint.network() {
+                    Network::EfficientNet(network) => Some(network.preprocessing),
+                    Network::EfficientDet(_) => None,
                 };
-                let preprocessing = Some(network.preprocessing);
                 let model = Some(checkpoint.model.to_owned());
                 effigy_weights::load(&path, &LoadOptions { model, preprocessing, ..options.clone() })?
             }
         };
-        Source::new(loaded)
+        Ok(Source::new(loaded))
     }
 }
 
@@ -66,7 +68,7 @@ impl Origin {
 fn find(name: &str, training: Training) -> Result<&'static Checkpoint, Error> {
     match hub::find(name, training) {
         Err(HubError::Unknown { name, similar }) if similar.is_empty() => {
-            EfficientNet::from_name(&name)?;
+            Network::from_name(&name)?;
             Err(Error::Hub(HubError::Unknown { name, similar }))
         }
         found => Ok(found?),
@@ -74,20 +76,40 @@ fn find(name: &str, training: Training) -> Result<&'static Checkpoint, Error> {
 }
 
 impl Source {
-    fn new(loaded: Loaded) -> Result<Self, Error> {
+    fn new(loaded: Loaded) -> Self {
         let Loaded { network, weights, mut assumptions, labels, .. } = loaded;
-        let Network::EfficientNet(model) = network else {
-            return Err(Error::NotAClassifier { model: network.name().to_owned() });
-        };
-        let labels = match labels {
-            Some(labels) => labels.into_iter().collect(),
-            None if model.classes == IMAGENET_CLASSES => {
+        let labels = match (labels, &network) {
+            (Some(labels), _) => labels.into_iter().collect(),
+            (None, Network::EfficientNet(network)) if network.classes == IMAGENET_CLASSES => {
                 assumptions.push("labels: ImageNet's, assumed because there are 1000 classes".to_owned());
                 Labels::imagenet()
             }
-            None => Labels::default(),
+            (None, Network::EfficientDet(network)) if network.classes == COCO_SLOTS => {
+                assumptions.push("labels: COCO's, assumed because there are 90 class slots".to_owned());
+                Labels::coco()
+            }
+            _ => Labels::default(),
         };
-        Ok(Self { description: model, weights, labels, assumptions })
+        Self { description: network, weights, labels, assumptions }
+    }
+
+    pub(crate) fn classifier(self) -> Result<Source<EfficientNet>, Error> {
+        match self.description.clone() {
+            Network::EfficientNet(network) => Ok(self.described_as(network)),
+            Network::EfficientDet(network) => Err(Error::NotAClassifier { model: network.name }),
+        }
+    }
+
+    pub(crate) fn detector(self) -> Result<Source<EfficientDet>, Error> {
+        match self.description.clone() {
+            Network::EfficientDet(network) => Ok(self.described_as(network)),
+            Network::EfficientNet(network) => Err(Error::NotADetector { model: network.name }),
+        }
+    }
+
+    fn described_as<D>(self, description: D) -> Source<D> {
+        let Self { weights, labels, assumptions, .. } = self;
+        Source { description, weights, labels, assumptions }
     }
 }
 
@@ -98,7 +120,7 @@ mod embedded {
     pub(super) static WEIGHTS: &[u8] = include_bytes!("../assets/efficientnet-lite0.safetensors");
 }
 
-impl Parameters for Source {
+impl<D> Parameters for Source<D> {
     fn parameter(&self, name: &str) -> Option<Cow<'_, [f32]>> {
         self.weights.get(name).map(|param| param.values)
     }

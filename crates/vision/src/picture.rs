@@ -49,6 +49,17 @@ impl Picture {
         &pixels[y * self.width..(y + 1) * self.width]
     }
 
+    /// The picture without its colours: every channel is the luma of ITU-R BT.601, as Pillow's mode `L` has
+    /// it to the byte.
+    #[must_use]
+    pub fn to_grey(&self) -> Self {
+        let luma = |[r, g, b]: [u8; 3]| {
+            ((19_595 * u32::from(r) + 38_470 * u32::from(g) + 7_471 * u32::from(b) + 0x8000) >> 16) as u8
+        };
+        let (pixels, _) = self.pixels.as_chunks();
+        Self { pixels: pixels.iter().flat_map(|&pixel| [luma(pixel); 3]).collect(), ..*self }
+    }
+
     /// The bytes, as [`Picture::pixels`] gives them, without a copy.
     pub fn into_pixels(self) -> Vec<u8> {
         self.pixels
@@ -66,6 +77,15 @@ mod tests {
             let error = Picture::new(width, height, vec![0; bytes]).unwrap_err();
             assert!(matches!(error, VisionError::Shape { .. }), "{error}");
         }
+    }
+
+    /// `Image.fromarray(…).convert("L")` of Pillow 13.0.0.
+    #[test]
+    fn grey_is_pillows() {
+        let colours = [255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 255, 1, 2, 3, 200, 100, 50];
+        let grey = Picture::new(6, 1, colours.to_vec()).unwrap().to_grey();
+        let expected = [76, 150, 29, 255, 2, 124];
+        assert_eq!(grey.row(0), expected.map(|luma| [luma; 3]));
     }
 
     #[test]
