@@ -4,15 +4,14 @@ effdet comes from PyPI. zylo117's is no package: the environment variable ZYLO11
 github.com/zylo117/Yet-Another-EfficientDet-Pytorch.
 """
 
-import os
 import re
-import sys
 from dataclasses import dataclass
 from typing import Callable
 
 import torch
 
 import generator
+import photos
 
 FIRST_LEVEL = 3
 
@@ -31,8 +30,13 @@ class Detector:
     anchors: Callable[[torch.nn.Module, int, int], torch.Tensor]
     inputs: list[tuple[int, int, int]]
     """Batch, height and width. Inner maps of the first are compared too."""
-    classes: int = 90
-    blocks: str = ""
+    classes: int
+    photo: tuple[int, int]
+    """Height and width of the input that the photo is put into."""
+    prepare: Callable[[torch.nn.Module], torch.Tensor]
+    """The photo as the network's input."""
+    detect: Callable[[torch.nn.Module], photos.Found]
+    blocks: str
     """Where its backbone's blocks are: a pattern of modules' names."""
 
     @property
@@ -123,22 +127,16 @@ def effdet_anchors(net, height, width):
 def effdet(name, inputs, classes=90):
     return Detector(
         name, effdet_build(name), effdet_canonical, effdet_raw, effdet_anchors, inputs, classes,
-        r"backbone\.blocks\.\d+\.\d+",
+        (192, 288), photos.effdet_input, photos.effdet, r"backbone\.blocks\.\d+\.\d+",
     )  # fmt: skip
 
 
 # --- zylo117 --------------------------------------------------------------------------------------
 
 
-def zylo117_modules():
-    """Puts zylo117's checkout on the path of Python's modules."""
-    if os.environ["ZYLO117"] not in sys.path:
-        sys.path.insert(0, os.environ["ZYLO117"])
-
-
 def zylo117_build(coefficient):
     def build(classes, _height, _width):
-        zylo117_modules()
+        photos.zylo117_modules()
         from backbone import EfficientDetBackbone
 
         return EfficientDetBackbone(num_classes=classes, compound_coef=coefficient).eval()
@@ -208,7 +206,8 @@ def zylo117_anchors(net, height, width):
 def zylo117(coefficient, inputs, classes=90):
     return Detector(
         f"zylo117/efficientdet-d{coefficient}", zylo117_build(coefficient), zylo117_canonical, zylo117_raw,
-        zylo117_anchors, inputs, classes, r"backbone_net\.model\._blocks\.\d+",
+        zylo117_anchors, inputs, classes, (photos.ZYLO117_SIDE, photos.ZYLO117_SIDE),
+        photos.zylo117_input, photos.zylo117, r"backbone_net\.model\._blocks\.\d+",
     )  # fmt: skip
 
 
@@ -227,13 +226,20 @@ DETECTORS = [
 
 
 def build(detector: Detector) -> tuple[torch.nn.Module, dict[str, tuple[float, float]]]:
-    """The detector for its first input with the generator's parameters, and its BatchNorms' statistics by
-    effigy's names. They are measured at that input's size: far from it a map of one pixel may explode."""
-    _, *size = detector.inputs[0]
-    net = detector.build(detector.classes, *size)
+    """The detector for the photo's size with the generator's parameters, and its BatchNorms' statistics by
+    effigy's names. They are measured on the photo and on noise.
+
+    The heads' last convolutions are a quarter of the generator's, so that scores differ from 1 and boxes
+    lie near their anchors.
+    """
+    net = detector.build(detector.classes, *detector.photo)
     canonical = detector.canonical(net)
     streams = {theirs: generator.fnv1a(ours) for theirs, ours in canonical.items()}
-    statistics = generator.fill(net, 3, size, streams)
+    measured = torch.cat([generator.picture(1, *detector.photo, 3), detector.prepare(net)])
+    statistics = generator.fill(net, measured, streams)
+    for theirs, parameter in net.named_parameters():
+        if canonical[theirs].endswith(".predict.pointwise.weight"):
+            parameter.data *= 0.25
     norms = [name for name, m in net.named_modules() if isinstance(m, torch.nn.BatchNorm2d)]
     owners = [canonical[f"{norm}.weight"].removesuffix(".weight") for norm in norms]
     return net, dict(zip(owners, statistics))

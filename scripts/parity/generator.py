@@ -69,13 +69,12 @@ def names(net: torch.nn.Module) -> list[str]:
 
 def fill(
     net: torch.nn.Module,
-    in_channels: int,
-    size: tuple[int, int] = (128, 128),
+    measured: torch.Tensor,
     streams: dict[str, int] | None = None,
 ) -> list[tuple[float, float]]:
     """Replaces every parameter and every moving statistic of `net`, which must be in evaluation mode.
 
-    `size` is the height and width at which it measures. `streams` names the stream of each parameter;
+    Statistics are measured on the pictures `measured`. `streams` names the stream of each parameter;
     without it they are counted. Returns `mean` and `deviation` of every BatchNorm, in the order of
     `named_modules`.
     """
@@ -115,7 +114,7 @@ def fill(
 
     hooks = [norm.register_forward_pre_hook(measure) for norm in norms.values()]
     with torch.inference_mode():
-        net(picture(2, *size, in_channels))
+        net(measured)
     for hook in hooks:
         hook.remove()
     return [statistics[name] for name in norms]

@@ -5,11 +5,13 @@
 
 Weights and pictures are those of `generator.py`, which the Rust test makes again for itself. Each file
 holds `made_with`, `model` (the name by which effigy builds the detector), `classes`, `statistics` (mean
-and deviation of every BatchNorm, by effigy's name of it) and `cases`: per input `batch`, `height`,
+and deviation of every BatchNorm, by effigy's name of it), `cases`: per input `batch`, `height`,
 `width`, `tensors` as `make_goldens.py` describes them, and `anchors`: how many, and the four values of
-some of them. All in f32, PyTorch on the CPU.
+some of them; and `photo`: what is found on the example picture of the crate, as `photos.py` has it. Boxes
+that lie beside the photo and so are clipped to nothing are left out. All in f32, PyTorch on the CPU.
 
-Needs: torch, numpy, timm, effdet; zylo117's code (`detectors.py` tells how).
+Needs: torch, torchvision, numpy, pillow, timm, effdet; zylo117's code (`detectors.py` tells how) and, for
+that, opencv-python-headless and webcolors.
 """
 
 import importlib.metadata
@@ -29,11 +31,14 @@ ANCHORS = 24
 
 
 def made_with(detector: detectors.Detector) -> str:
-    packages = [f"{name} {importlib.metadata.version(name)}" for name in ("torch", "timm", "effdet")]
-    if detector.name.startswith("zylo117"):
-        command = ["git", "-C", os.environ["ZYLO117"], "rev-parse", "--short=12", "HEAD"]
-        packages[1:] = [f"zylo117 {subprocess.check_output(command, text=True).strip()}"]
-    return ", ".join(packages)
+    def versions(*packages: str) -> str:
+        return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+
+    if not detector.name.startswith("zylo117"):
+        return versions("effdet", "timm", "torch", "torchvision", "pillow")
+    command = ["git", "-C", os.environ["ZYLO117"], "rev-parse", "--short=12", "HEAD"]
+    commit = subprocess.check_output(command, text=True).strip()
+    return f"zylo117 {commit}, {versions('torch', 'torchvision', 'opencv-python-headless')}"
 
 
 def fingerprint(name: str, tensor: torch.Tensor) -> dict:
@@ -49,6 +54,15 @@ def fingerprint(name: str, tensor: torch.Tensor) -> dict:
 def anchors(boxes: torch.Tensor) -> dict:
     at = [generator.bits(generator.SAMPLES, ANCHORS)[j] % len(boxes) for j in range(ANCHORS)]
     return {"count": len(boxes), "boxes": [[float(f"{value:.9g}") for value in boxes[int(i)]] for i in at]}
+
+
+@torch.inference_mode()
+def on_photo(detector: detectors.Detector, net: torch.nn.Module) -> dict:
+    found = detector.detect(net)
+    enclosing = [row for row in found.detections if row[0] < row[2] and row[1] < row[3]]
+    height, width = detector.photo
+    rows = [[short(value) for value in row] for row in enclosing]
+    return {"height": height, "width": width, "score": found.score, "iou": found.iou, "detections": rows}
 
 
 def golden(detector: detectors.Detector) -> dict:
@@ -71,6 +85,7 @@ def golden(detector: detectors.Detector) -> dict:
         "classes": detector.classes,
         "statistics": statistics,
         "cases": cases,
+        "photo": on_photo(detector, net),
     }
 
 

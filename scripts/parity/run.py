@@ -86,7 +86,7 @@ def main() -> None:
             continue
         net = reference.build().eval()
         if not reference.file.endswith("-real"):
-            generator.fill(net, reference.in_channels)
+            generator.fill(net, generator.picture(2, 128, 128, reference.in_channels))
         with tempfile.TemporaryDirectory() as folder:
             torch.save(net.state_dict(), Path(folder) / "weights.pth")
             save_file(expected(reference, net), Path(folder) / "expected.safetensors")

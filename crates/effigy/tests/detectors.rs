@@ -49,12 +49,15 @@ fn fnv1a(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
-/// The generator's parameters for `graph`.
+/// The generator's parameters for `graph`; of the heads' last convolutions a quarter.
 fn weights(graph: &Graph, statistics: &HashMap<String, Statistics>) -> HashMap<String, Tensor> {
     let parameters = graph.param_specs().into_iter().map(|spec| {
         let owner = spec.name.rsplit_once('.').expect("a parameter belongs to a node").0;
         let of_norm = statistics.get(owner).copied();
-        let values = parameter(fnv1a(&spec.name), spec.role, &spec.shape, of_norm);
+        let mut values = parameter(fnv1a(&spec.name), spec.role, &spec.shape, of_norm);
+        if spec.name.ends_with(".predict.pointwise.weight") {
+            values.data_mut().iter_mut().for_each(|value| *value *= 0.25);
+        }
         (spec.name, values)
     });
     parameters.collect()
