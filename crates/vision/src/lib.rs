@@ -4,13 +4,18 @@
 //! decode_file / decode_bytes   any supported file → Picture (8-bit RGB, upright)
 //! resize                       Pillow's bilinear and bicubic, equal to the byte
 //! preprocess                   resize, centre crop, normalise → f32, NHWC
+//! letterbox                    resize to fit, normalise → f32, NHWC, and the way back to the picture
+//! detections                   a detector's outputs → scored boxes in the picture's pixels
 //! ```
 //!
 //! And the boxes of a picture: [`PixelBox`] by corners, [`CocoBox`] by corner and size.
 
 mod boxes;
 mod decode;
+mod detection;
 mod error;
+mod letterbox;
+mod normalised;
 mod orientation;
 mod picture;
 mod preprocess;
@@ -18,7 +23,9 @@ mod resize;
 
 pub use boxes::{CocoBox, PixelBox};
 pub use decode::{EXTENSIONS, Limits, decode_bytes, decode_file};
+pub use detection::{Candidates, Clip, Level, NotFinite, PostProcessing, ScoredBox, Suppression, detections};
 pub use error::VisionError;
+pub use letterbox::{InputBox, Placement, letterbox, letterbox_into};
 pub use picture::Picture;
 pub use preprocess::{preprocess, preprocess_into};
 pub use resize::resize;

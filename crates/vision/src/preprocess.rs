@@ -1,8 +1,9 @@
 //! The evaluation transform: resize, centre crop, normalise, as timm and torchvision do it.
 
-use effigy_arch::Preprocessing;
+use effigy_arch::{Normalisation, Preprocessing};
 
 use crate::Picture;
+use crate::normalised::Normalised;
 use crate::resize::{Window, resize_window};
 
 /// A picture as a network's input: `height · width · 3` floats, NHWC with N = 1.
@@ -28,7 +29,7 @@ pub fn preprocess(picture: &Picture, preprocessing: &Preprocessing) -> Vec<f32> 
 pub fn preprocess_into(picture: &Picture, preprocessing: &Preprocessing, input: &mut [f32]) {
     let [height, width] = preprocessing.size;
     assert_eq!(input.len(), height * width * 3, "an input of {height}×{width}×3");
-    let normalised = Normalised::new(preprocessing);
+    let normalised = Normalised::new(Normalisation { mean: preprocessing.mean, std: preprocessing.std });
     let crop = Crop::new(picture, preprocessing);
 
     let (input, _) = input.as_chunks_mut::<3>();
@@ -38,24 +39,7 @@ pub fn preprocess_into(picture: &Picture, preprocessing: &Preprocessing, input: 
     let pixels = resize_window(picture, crop.resized, crop.window, preprocessing.interpolation);
     let rows = pixels.as_chunks::<3>().0.chunks_exact(crop.window.width);
     for (to, from) in input.chunks_exact_mut(width).skip(crop.margin[1]).zip(rows) {
-        for (sample, &pixel) in to[crop.margin[0]..].iter_mut().zip(from) {
-            *sample = normalised.pixel(pixel);
-        }
-    }
-}
-
-/// What each byte becomes, per channel.
-struct Normalised([[f32; 256]; 3]);
-
-impl Normalised {
-    fn new(preprocessing: &Preprocessing) -> Self {
-        let (mean, std) = (preprocessing.mean, preprocessing.std);
-        Self(std::array::from_fn(|c| std::array::from_fn(|byte| (byte as f32 / 255.0 - mean[c]) / std[c])))
-    }
-
-    #[inline]
-    fn pixel(&self, [r, g, b]: [u8; 3]) -> [f32; 3] {
-        [self.0[0][usize::from(r)], self.0[1][usize::from(g)], self.0[2][usize::from(b)]]
+        normalised.row(from, &mut to[crop.margin[0]..]);
     }
 }
 

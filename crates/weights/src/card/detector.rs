@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 
 use effigy_arch::{
-    Anchors, AspectRatio, Border, Convention, DetectorConvention, EfficientDet, EfficientNet, Fill, Fit, Fusion,
-    Letterbox, Network, Normalisation,
+    Anchors, AspectRatio, Border, Convention, DetectorConvention, EfficientDet, EfficientNet, Fill, Fit,
+    Fusion, Letterbox, Network, Normalisation,
 };
 use serde::{Deserialize, Serialize};
 

@@ -1,0 +1,103 @@
+//! From a detector's outputs to boxes: candidates, decoding, suppression.
+
+mod candidates;
+mod decode;
+mod options;
+mod suppress;
+
+use effigy_arch::AnchorBox;
+
+pub use options::{Candidates, Clip, PostProcessing, Suppression};
+
+use crate::{PixelBox, Placement};
+use candidates::{Candidate, Selection};
+use suppress::Survivor;
+
+/// What a detector gives for one picture at one level of its pyramid.
+#[derive(Clone, Copy, Debug)]
+pub struct Level<'a> {
+    /// `[H, W, anchors · classes]`: one logit for each class of each anchor.
+    pub class_logits: &'a [f32],
+    /// `[H, W, anchors · 4]`: how each anchor is moved and stretched, as y, x, height, width.
+    pub box_offsets: &'a [f32],
+}
+
+/// A box that a detector found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScoredBox {
+    /// Where, in pixels of the picture.
+    pub bounds: PixelBox,
+    /// The class, counted from 0 as the network's class slots are.
+    pub class_index: usize,
+    /// How sure, 0 to 1: the sigmoid of the logit, lowered by soft suppression.
+    pub score: f32,
+}
+
+/// An output that holds a NaN or an infinite value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the detector's output `{endpoint}` is not finite; the weights are damaged, or not this network's")]
+pub struct NotFinite {
+    /// The endpoint, such as `class.p3` or `box.p7`.
+    pub endpoint: String,
+}
+
+impl NotFinite {
+    fn new(head: &str, level: usize) -> Self {
+        Self { endpoint: format!("{head}.p{}", FIRST_LEVEL + level) }
+    }
+}
+
+/// The level of a detector's finest outputs.
+const FIRST_LEVEL: usize = 3;
+
+/// The boxes of one picture, best first.
+///
+/// `levels` are the outputs from level 3 on, `anchors` those of the whole input in the same order
+/// ([`effigy_arch::EfficientDet::anchor_boxes`]), `classes` the number of class slots. An anchor's box is
+/// moved by its offsets y and x times its height and width, and stretched by e to the power of the others.
+///
+/// Of equal logits the one of the earlier anchor, then of the lower class, comes first everywhere: among
+/// candidates, when boxes suppress each other, and in the result. After soft suppression, equal scores are
+/// ordered by their logits in the same way.
+///
+/// # Errors
+/// [`NotFinite`] where any logit or offset is NaN or infinite, or so large that a box has no place.
+///
+/// # Panics
+/// Where the lengths of `levels` and `anchors` do not agree.
+pub fn detections(
+    levels: &[Level<'_>],
+    anchors: &[AnchorBox],
+    classes: usize,
+    placement: &Placement,
+    options: &PostProcessing,
+) -> Result<Vec<ScoredBox>, NotFinite> {
+    check(levels, anchors.len(), classes)?;
+    let selection = Selection::new(options);
+    let candidates = selection.select(levels, classes)?;
+    let boxes = decode::boxes(levels, anchors, &candidates, placement, options.clip)?;
+    let survivors = suppress::suppress(&candidates, &boxes, options);
+    let scored = |survivor: Survivor| {
+        let Candidate { class_index, .. } = candidates[survivor.index];
+        let bounds = placement.to_picture(boxes[survivor.index]);
+        ScoredBox { bounds, class_index, score: survivor.score }
+    };
+    Ok(survivors.into_iter().map(scored).collect())
+}
+
+/// Lengths, and that offsets are finite; logits are looked at when candidates are selected.
+fn check(levels: &[Level<'_>], anchors: usize, classes: usize) -> Result<(), NotFinite> {
+    let mut seen = 0;
+    for (index, level) in levels.iter().enumerate() {
+        let (offsets, rest) = level.box_offsets.as_chunks::<4>();
+        assert!(rest.is_empty(), "level {}: four offsets for each anchor", FIRST_LEVEL + index);
+        let (logits, expected) = (level.class_logits.len(), offsets.len() * classes);
+        assert_eq!(logits, expected, "level {}: a logit for each class and anchor", FIRST_LEVEL + index);
+        seen += offsets.len();
+        if !offsets.iter().fold(true, |finite, four| finite & four.iter().all(|x| x.is_finite())) {
+            return Err(NotFinite::new("box", index));
+        }
+    }
+    assert_eq!(seen, anchors, "as many outputs as anchors");
+    Ok(())
+}
