@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use effigy_arch::UnknownModel;
 use effigy_engine::EngineError;
-use effigy_vision::VisionError;
+use effigy_vision::{NotFinite, VisionError};
 use effigy_weights::WeightsError;
 use effigy_weights::hub::HubError;
 
@@ -100,6 +100,9 @@ pub enum Error {
         /// R, G, B.
         std: [f32; 3],
     },
+    /// A detector's answer holds infinities or values that are not numbers.
+    #[error(transparent)]
+    NotFiniteOutput(#[from] NotFinite),
     /// The network's answer holds infinities or values that are not numbers.
     #[error(
         "the network's answer is not a number (at {index}: {value}); the weights are damaged or do not fit \

@@ -23,6 +23,7 @@
 //! The weights of EfficientNet-Lite0 are part of the library (feature `lite0`, on by default, 9 MB).
 
 mod classifier;
+mod detector;
 mod error;
 mod features;
 mod labels;
@@ -31,6 +32,7 @@ mod network;
 mod source;
 
 pub use classifier::{Classifier, Prediction};
+pub use detector::{Detection, Detector, Prepared};
 pub use error::Error;
 pub use features::FeatureExtractor;
 pub use labels::Labels;
@@ -44,5 +46,7 @@ pub use effigy_weights as weights;
 pub use effigy_arch::{Anchors, EfficientDet, EfficientNet, Interpolation, Letterbox, Preprocessing};
 pub use effigy_engine::Isa;
 pub use effigy_tensor::Tensor;
-pub use effigy_vision::{Limits, Picture, PixelBox, decode_bytes, decode_file, preprocess, preprocess_into};
+pub use effigy_vision::{
+    Limits, Picture, PixelBox, PostProcessing, decode_bytes, decode_file, preprocess, preprocess_into,
+};
 pub use effigy_weights::hub::{Progress as DownloadProgress, Training};

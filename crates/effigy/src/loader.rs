@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
-use effigy_arch::{Anchors, EfficientNet, Interpolation, Normalisation, Preprocessing, Top};
+use effigy_arch::{Anchors, EfficientDet, EfficientNet, Interpolation, Normalisation, Preprocessing, Top};
 use effigy_engine::{Isa, Options};
+use effigy_vision::PostProcessing;
 use effigy_weights::LoadOptions;
 use effigy_weights::hub::{Progress as DownloadProgress, Training};
 
 use crate::labels::Labels;
-use crate::network::Network;
+use crate::network::{Network, check_channels};
 use crate::source::{Origin, Source};
-use crate::{Classifier, Error, FeatureExtractor};
+use crate::{Classifier, Detector, Error, FeatureExtractor};
 
 /// Predictions a picture gets where nothing else is asked for.
 const TOP_K: usize = 5;
@@ -43,6 +44,7 @@ pub struct Loader {
     options: Options,
     labels: Option<Labels>,
     top_k: usize,
+    post_processing: PostProcessing,
     size: Option<[usize; 2]>,
     crop_pct: Option<f32>,
     interpolation: Option<Interpolation>,
@@ -62,6 +64,7 @@ impl Loader {
             options: Options::default(),
             labels: None,
             top_k: TOP_K,
+            post_processing: Detector::POST_PROCESSING,
             size: None,
             crop_pct: None,
             interpolation: None,
@@ -183,6 +186,13 @@ impl Loader {
         self
     }
 
+    /// How a detector's answer becomes objects, instead of [`Detector::POST_PROCESSING`].
+    #[must_use]
+    pub fn post_processing(mut self, post_processing: PostProcessing) -> Self {
+        self.post_processing = post_processing;
+        self
+    }
+
     /// A classifier.
     ///
     /// # Errors
@@ -219,6 +229,19 @@ impl Loader {
         self.features(&ENDPOINTS)
     }
 
+    /// A detector.
+    ///
+    /// # Errors
+    /// Weights that cannot be had or are not a detector's, labels of another count, or a setting out of
+    /// range.
+    pub fn detector(mut self) -> Result<Detector, Error> {
+        let source = self.detector_source()?;
+        let labels = self.labels.take().unwrap_or_else(|| source.labels.clone());
+        labels.check(source.description.classes)?;
+        let network = Network::detector(source, &self.options)?;
+        Ok(Detector::new(network, labels, self.post_processing))
+    }
+
     fn classifier_source(&mut self) -> Result<Source<EfficientNet>, Error> {
         let mut source = self.origin.load(&self.load, &mut self.on_download)?.classifier()?;
         let preprocessing = &mut source.description.preprocessing;
@@ -234,6 +257,19 @@ impl Loader {
         if !(crop_pct > 0.0 && crop_pct <= 1.0) {
             return Err(Error::CropPct(crop_pct));
         }
+        Ok(source)
+    }
+
+    fn detector_source(&mut self) -> Result<Source<EfficientDet>, Error> {
+        let mut source = self.origin.load(&self.load, &mut self.on_download)?.detector()?;
+        let letterbox = &mut source.description.letterbox;
+        letterbox.size = self.size.unwrap_or(letterbox.size);
+        letterbox.interpolation = self.interpolation.unwrap_or(letterbox.interpolation);
+        let Normalisation { mean, std } = letterbox.normalisation;
+        letterbox.normalisation =
+            Normalisation { mean: self.mean.unwrap_or(mean), std: self.std.unwrap_or(std) };
+        check(letterbox.size, letterbox.normalisation)?;
+        check_channels(&source.description.name, source.description.backbone.in_channels)?;
         Ok(source)
     }
 }
