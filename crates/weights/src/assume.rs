@@ -1,13 +1,16 @@
 //! Which network a checkpoint holds, and what has to be assumed because no tensor tells.
 
+mod detector;
+
 use std::path::Path;
 
 use effigy_arch::{Convention, EfficientNet, Network, Normalisation, UnknownModel};
 
 use crate::card::{self, BadCard};
 use crate::check::Differences;
-use crate::detect::{self, Found};
+use crate::detect::{self, Found, FoundTop, Variants};
 use crate::hint::{self, Hint};
+use crate::load::LoadOptions;
 use crate::names::Family;
 use crate::state_dict::StateDict;
 
@@ -30,13 +33,36 @@ pub enum NoModel {
     Card(#[from] BadCard),
     /// No published variant fits.
     #[error(
-        "no published variant has these tensors; the nearest is {name}, which differs by{differences}\n(name the model if it is not a published one: `efficientnet-w1.2-d1.4-r300`)"
+        "no published variant has these tensors; the nearest is {name}, which differs by{differences}\n({advice})"
     )]
     NoVariant {
         /// The variant that differs least.
         name: String,
         /// How it differs.
         differences: Differences,
+        /// What can be done.
+        advice: &'static str,
+    },
+    /// The boxes' prediction tells how many anchors there are on every cell, but not which.
+    #[error(
+        "every cell has {found} anchors, where {model} has {usual}; give the scales and the ratios with which the \
+         detector was trained"
+    )]
+    UnknownAnchors {
+        /// The network.
+        model: String,
+        /// The checkpoint's anchors on every cell.
+        found: usize,
+        /// The network's.
+        usual: usize,
+    },
+    /// The anchors that were asked for are not as many as the checkpoint's.
+    #[error("{asked} anchors on every cell were asked for, but the checkpoint has {found}")]
+    AnchorCount {
+        /// Scales times ratios that were asked for.
+        asked: usize,
+        /// The checkpoint's anchors on every cell.
+        found: usize,
     },
     /// The family has no networks that could be compared.
     #[error("no network that effigy knows has names like these")]
@@ -50,35 +76,83 @@ pub(crate) fn network(
     state: &StateDict,
     found: &Found,
     path: &Path,
-    asked: Option<&str>,
+    options: &LoadOptions,
 ) -> Result<Assumed, NoModel> {
-    if let Some(name) = asked {
-        let model = EfficientNet::from_name(name)?;
-        let reason = format!("model {}: asked for as `{name}`", model.name);
-        let hint = Hint { name: name.to_owned(), model: model.clone(), advprop: false };
-        let (model, reasons) = conventions(found, &model, Some(&hint), "as asked for");
-        return Ok(Assumed { network: model.into(), reasons: prepend(reason, reasons), labels: None });
+    let assumed = match &options.model {
+        Some(name) => asked(state, found, name)?,
+        None => match state.metadata().get(card::KEY).filter(|_| found.place.family() == Family::Effigy) {
+            Some(json) => return described(json),
+            None => recognised(state, found, path)?,
+        },
+    };
+    if let FoundTop::Heads { anchors_per_cell: Some(found), .. } = found.top {
+        detector::check_anchors(&assumed.network, found, options.anchors.as_ref())?;
     }
-    if found.family == Family::Effigy
-        && let Some(json) = state.metadata().get(card::KEY)
-    {
-        let (network, labels) = card::parse(json)?;
-        let reasons = vec![format!("model {}: the file says so, and its preprocessing too", network.name())];
-        return Ok(Assumed { network, reasons, labels });
-    }
-    let (model, differences) = detect::variant(state, found).ok_or(NoModel::NoneComparable)?;
-    if !differences.is_empty() {
-        return Err(NoModel::NoVariant { name: model.name, differences });
-    }
-    let reason = format!("model {}: all shapes are those of this variant", model.name);
+    Ok(assumed)
+}
+
+/// The network of a name that was asked for.
+fn asked(state: &StateDict, found: &Found, name: &str) -> Result<Assumed, NoModel> {
+    let network = Network::from_name(name)?;
+    let reason = format!("model {}: asked for as `{name}`", network.name());
+    let hint = Hint { name: name.to_owned(), network, advprop: false };
+    let (network, reasons) = match &hint.network {
+        Network::EfficientNet(model) => conventions(found, model, Some((&hint, model)), "as asked for"),
+        Network::EfficientDet(_) => detector::named(state, found, &hint, "as asked for"),
+    };
+    Ok(Assumed { network, reasons: prepend(reason, reasons), labels: None })
+}
+
+/// The network that the file's card describes.
+fn described(json: &str) -> Result<Assumed, NoModel> {
+    let (network, labels) = card::parse(json)?;
+    let reasons = vec![format!("model {}: the file says so, and its preprocessing too", network.name())];
+    Ok(Assumed { network, reasons, labels })
+}
+
+/// The published variant with the file's names and shapes.
+fn recognised(state: &StateDict, found: &Found, path: &Path) -> Result<Assumed, NoModel> {
+    let exact = match detect::published(state, found).ok_or(NoModel::NoneComparable)? {
+        Variants::Exact(networks) => networks,
+        Variants::Nearest(network, differences) => {
+            return Err(NoModel::NoVariant {
+                advice: advice(&network),
+                name: network.name().to_owned(),
+                differences,
+            });
+        }
+    };
     let hint = hint::from_path(path);
-    let fitting = hint.as_ref().filter(|hint| hint.model.name == model.name);
-    let (model, mut reasons) = conventions(found, &model, fitting, "from the file's name");
-    if let Some(hint) = hint.filter(|hint| hint.model.name != model.name) {
+    let fitting =
+        hint.as_ref().filter(|hint| exact.iter().any(|network| network.name() == hint.network.name()));
+    let (network, mut reasons) = match (&exact[0], fitting.map(|hint| (hint, &hint.network))) {
+        (Network::EfficientNet(model), Some((hint, Network::EfficientNet(hinted)))) => {
+            conventions(found, model, Some((hint, hinted)), "from the file's name")
+        }
+        (Network::EfficientNet(model), _) => conventions(found, model, None, ""),
+        (Network::EfficientDet(_), Some((hint, _))) => {
+            detector::named(state, found, hint, "from the file's name")
+        }
+        (Network::EfficientDet(_), None) => detector::unnamed(found, &exact),
+    };
+    if let Some(hint) = hint.as_ref().filter(|_| fitting.is_none()) {
         reasons
             .push(format!("the file's name says `{}`, which its tensors contradict; they decide", hint.name));
     }
-    Ok(Assumed { network: model.into(), reasons: prepend(reason, reasons), labels: None })
+    let reason = format!("model {}: all shapes are those of this variant", network.name());
+    Ok(Assumed { network, reasons: prepend(reason, reasons), labels: None })
+}
+
+/// What can be done where no variant fits.
+fn advice(network: &Network) -> &'static str {
+    match network {
+        Network::EfficientNet(_) => {
+            "name the model if it is not a published one: `efficientnet-w1.2-d1.4-r300`"
+        }
+        Network::EfficientDet(_) => {
+            "EfficientDet D0 to D7x and Lite0 to Lite4 are known, with any classes, anchors and input size"
+        }
+    }
 }
 
 fn prepend(first: String, mut rest: Vec<String>) -> Vec<String> {
@@ -90,14 +164,14 @@ fn prepend(first: String, mut rest: Vec<String>) -> Vec<String> {
 fn conventions(
     found: &Found,
     model: &EfficientNet,
-    hint: Option<&Hint>,
+    hint: Option<(&Hint, &EfficientNet)>,
     origin: &str,
-) -> (EfficientNet, Vec<String>) {
+) -> (Network, Vec<String>) {
     let plain = EfficientNet::from_name(&model.name).unwrap_or_else(|_| model.clone());
-    match (found.family, hint) {
-        (Family::Timm | Family::Effigy, Some(hint)) => {
+    let (model, reason) = match (found.place.family(), hint) {
+        (Family::Timm | Family::Effigy, Some((hint, hinted))) => {
             let reason = format!("ε, padding and preprocessing: those of `{}`, {origin}", hint.name);
-            (hint.model.clone(), vec![reason])
+            (hinted.clone(), reason)
         }
         (Family::Timm, None) => {
             // What timm's port of TensorFlow's weights does is what its name without a tag says.
@@ -105,30 +179,44 @@ fn conventions(
             let reason = "ε 1e-3, SAME padding and preprocessing: those of timm's `tf_` weights, assumed because \
                           neither the tensors nor the file's name tell them from natively trained ones (ε 1e-5, \
                           symmetric padding); name the model, such as `efficientnet_b0`, if they are";
-            (ported, vec![reason.to_owned()])
+            (ported, reason.to_owned())
         }
         (Family::Torchvision, _) => {
             let name = format!("torchvision/{}", model.name.replace('-', "_").replace("tv2_", "t_v2_"));
             let reason = format!("ε, padding and preprocessing: torchvision's for {}", model.name);
             let model = EfficientNet::from_name(&name)
                 .unwrap_or_else(|_| plain.with_convention(Convention::TORCHVISION_V2));
-            (model, vec![reason])
+            (model, reason)
         }
-        (Family::Lukemelas, Some(hint)) if hint.advprop => {
+        (Family::Lukemelas, Some((hint, _))) if hint.advprop => {
             let preprocessing = plain.preprocessing.clone().with_normalisation(Normalisation::HALF);
             let reason = format!("preprocessing: AdvProp's (2x − 1), {origin}");
-            (plain.with_preprocessing(preprocessing), vec![reason])
+            (plain.with_preprocessing(preprocessing), reason)
         }
-        (Family::Lukemelas, _) => {
+        (Family::TensorFlow, hint) => {
+            let advprop = hint.filter(|(hint, _)| hint.advprop);
+            let normalisation = advprop.map(|_| Normalisation::HALF);
+            let preprocessing = plain.preprocessing.clone();
+            let preprocessing = match normalisation {
+                Some(half) => preprocessing.with_normalisation(half),
+                None => preprocessing,
+            };
+            let whose = if advprop.is_some() { "AdvProp's (2x − 1), from the file's path" } else { "the variant's usual one" };
+            let reason = format!("ε 1e-3 and SAME padding: TensorFlow's code always; preprocessing: {whose}");
+            (plain.with_preprocessing(preprocessing), reason)
+        }
+        // zylo117's and effdet's files hold detectors only, so that no network of this kind gets here.
+        (Family::Lukemelas | Family::Zylo117 | Family::Effdet, _) => {
             let reason = "ε 1e-3 and SAME padding: lukemelas' code always; preprocessing: the variant's usual one, \
                           assumed because the file is not named like an AdvProp checkpoint (`adv-…`)";
-            (plain, vec![reason.to_owned()])
+            (plain, reason.to_owned())
         }
         (Family::Effigy, None) => {
             let reason = "ε, padding and preprocessing: TensorFlow's, assumed because the file does not say";
-            (plain, vec![reason.to_owned()])
+            (plain, reason.to_owned())
         }
-    }
+    };
+    (model.into(), vec![reason])
 }
 
 /// `efficientnet-edgetpu-s` → `tf_efficientnet_es`, `efficientnetv2-s` → `tf_efficientnetv2_s`

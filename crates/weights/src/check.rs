@@ -5,12 +5,8 @@ use std::fmt;
 
 use effigy_arch::Network;
 
-use crate::detect::Found;
-use crate::names::Names;
+use crate::names::{Names, Place};
 use crate::state_dict::{StateDict, StoredTensor};
-
-/// BatchNorm's counter, which inference does not need and older checkpoints lack.
-const COUNTER: &str = "num_batches_tracked";
 
 /// Everything in which a checkpoint differs from a network, under the checkpoint's names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,28 +56,28 @@ impl Differences {
     }
 }
 
-/// Compares names and shapes; numbers are not touched. The tensors' names start with `found.prefix`.
-pub(crate) fn compare(state: &StateDict, found: &Found, network: &Network, names: &Names) -> Differences {
+/// Compares names and shapes; numbers are not touched.
+pub(crate) fn compare(state: &StateDict, place: &Place, network: &Network, names: &Names) -> Differences {
     let mut differences = Differences::default();
     let mut known = HashSet::new();
     for spec in network.graph().param_specs() {
-        let foreign = names.foreign(&spec.name).unwrap_or(spec.name);
-        let name = format!("{}{foreign}", found.prefix);
-        match state.get(&name).map(|entry| entry.tensor().shape()) {
-            None => differences.missing.push(name),
-            Some(actual) => {
-                if actual != spec.shape {
-                    let (expected, actual) = (spec.shape, actual.to_vec());
-                    differences.misshapen.push(Misshapen { name: name.clone(), expected, actual });
+        let stored = names.get(&spec.name).expect("the names are the network's");
+        let expected = stored.layout.stored_shape(&spec.shape);
+        for name in &stored.names {
+            match state.get(name).map(|entry| entry.tensor().shape()) {
+                None => differences.missing.push(name.clone()),
+                Some(actual) => {
+                    if actual != expected {
+                        let (expected, actual) = (expected.clone(), actual.to_vec());
+                        differences.misshapen.push(Misshapen { name: name.clone(), expected, actual });
+                    }
+                    known.insert(name.clone());
                 }
-                known.insert(name);
             }
         }
     }
-    let inside =
-        state.tensors().iter().map(StoredTensor::name).filter(|name| name.starts_with(&found.prefix));
-    let unexpected = inside.filter(|name| !name.ends_with(COUNTER) && !known.contains(*name));
-    differences.unexpected = unexpected.map(str::to_owned).collect();
+    let inside = state.tensors().iter().map(StoredTensor::name).filter(|name| place.contains(name));
+    differences.unexpected = inside.filter(|name| !known.contains(*name)).map(str::to_owned).collect();
     differences
 }
 

@@ -4,11 +4,13 @@ mod legacy;
 mod pickle;
 mod pth;
 mod safetensors;
+mod tensorflow;
 mod zip;
 
 use std::fmt;
 
 pub(crate) use safetensors::{Header as SafetensorsHeader, HeaderTensor as SafetensorsTensor};
+pub(crate) use tensorflow::{Files as TensorFlowFiles, Index as TensorFlowIndex};
 
 use crate::bytes::Bytes;
 use crate::state_dict::{StateDict, StoredTensor};
@@ -37,6 +39,8 @@ pub enum Format {
     TorchLegacy,
     /// Hugging Face's safetensors.
     Safetensors,
+    /// TensorFlow's checkpoints (V2): an index and shards.
+    TensorFlow,
 }
 
 /// Why a file's bytes are not what their format asks for.
@@ -44,7 +48,8 @@ pub enum Format {
 pub enum FormatError {
     /// No known format starts like this.
     #[error(
-        "this is neither a PyTorch checkpoint (.pth, .pt, .bin) nor a safetensors file; it starts with {start:02x?}"
+        "this is neither a PyTorch checkpoint (.pth, .pt, .bin) nor a safetensors file nor the index of a TensorFlow \
+         checkpoint; it starts with {start:02x?}"
     )]
     Unknown {
         /// The first bytes.
@@ -110,10 +115,15 @@ pub(crate) fn read(bytes: Bytes) -> Result<StateDict, FormatError> {
         (Format::TorchLegacy, legacy::read(&bytes)?)
     } else if safetensors::is_safetensors(&bytes) {
         (Format::Safetensors, safetensors::read(&bytes)?)
+    } else if tensorflow::is_index(&bytes) {
+        let what = "this is the index of a TensorFlow checkpoint, whose numbers are in files beside it; \
+                    name it by its path"
+            .to_owned();
+        return Err(FormatError::Unsupported { what });
     } else {
         return Err(unknown(&bytes));
     };
-    Ok(StateDict::new(bytes, format, contents))
+    Ok(StateDict::new(vec![bytes], format, contents))
 }
 
 /// Says what the bytes are, where that helps.
@@ -156,6 +166,7 @@ impl fmt::Display for Format {
             Self::TorchZip => "PyTorch (zip)",
             Self::TorchLegacy => "PyTorch (legacy)",
             Self::Safetensors => "safetensors",
+            Self::TensorFlow => "TensorFlow",
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use effigy_arch::{EfficientNet, Network, Normalisation};
+use effigy_arch::{Letterbox, Network, Normalisation};
 
 use crate::hub;
 
@@ -11,7 +11,7 @@ use crate::hub;
 pub(crate) struct Hint {
     /// The name that was understood.
     pub(crate) name: String,
-    pub(crate) model: EfficientNet,
+    pub(crate) network: Network,
     /// Whether only AdvProp's preprocessing was understood to go with the name.
     pub(crate) advprop: bool,
 }
@@ -21,25 +21,38 @@ pub(crate) struct Hint {
 pub(crate) fn from_path(path: &Path) -> Option<Hint> {
     /// The repository's folder is at most this far up: `models--timm--NAME/snapshots/HASH/FILE`.
     const NEAR: usize = 4;
-    let names = path.ancestors().take(NEAR).filter_map(|path| path.file_name()?.to_str());
-    names.into_iter().find_map(from_file_name)
+    let names = || path.ancestors().take(NEAR).filter_map(|path| path.file_name()?.to_str());
+    let hint = names().find_map(from_file_name)?;
+    // TensorFlow's are called as the plain ones are, in a folder `advprop`.
+    let says_advprop = names().any(|name| name.to_ascii_lowercase().contains("advprop"));
+    Some(if says_advprop { with_advprop(hint) } else { hint })
 }
 
 fn from_file_name(file: &str) -> Option<Hint> {
     if let Some(known) = hub::checkpoints().iter().find(|checkpoint| checkpoint.file() == file) {
-        let Network::EfficientNet(model) = known.network() else { return None };
         let advprop = known.name.ends_with(hub::ADVPROP);
-        return Some(Hint { name: known.name.to_owned(), model, advprop });
+        return Some(Hint { name: known.name.to_owned(), network: known.network(), advprop });
     }
     let name = without_hash(without_extension(file));
     let name = name.strip_prefix("models--timm--").unwrap_or(name);
     match name.strip_prefix("adv-") {
         None => longest_known(name),
-        Some(rest) => longest_known(rest).map(|hint| {
-            let preprocessing = hint.model.preprocessing.clone().with_normalisation(Normalisation::HALF);
-            Hint { model: hint.model.with_preprocessing(preprocessing), advprop: true, ..hint }
-        }),
+        Some(rest) => longest_known(rest).map(with_advprop),
     }
+}
+
+fn with_advprop(hint: Hint) -> Hint {
+    let network = match hint.network {
+        Network::EfficientNet(network) => {
+            let preprocessing = network.preprocessing.clone().with_normalisation(Normalisation::HALF);
+            network.with_preprocessing(preprocessing).into()
+        }
+        Network::EfficientDet(detector) => {
+            let letterbox = Letterbox { normalisation: Normalisation::HALF, ..detector.letterbox.clone() };
+            detector.with_letterbox(letterbox).into()
+        }
+    };
+    Hint { network, advprop: true, ..hint }
 }
 
 fn without_extension(file: &str) -> &str {
@@ -61,8 +74,8 @@ fn longest_known(name: &str) -> Option<Hint> {
     let cuts = name.char_indices().filter(|(_, c)| "_-. ".contains(*c)).map(|(at, _)| at);
     let beginnings = std::iter::once(name.len()).chain(cuts.collect::<Vec<_>>().into_iter().rev());
     beginnings.map(|end| &name[..end]).find_map(|name| {
-        let model = EfficientNet::from_name(name).ok()?;
-        Some(Hint { name: name.to_owned(), model, advprop: false })
+        let network = Network::from_name(name).ok()?;
+        Some(Hint { name: name.to_owned(), network, advprop: false })
     })
 }
 
@@ -86,11 +99,18 @@ mod tests {
                 "efficientnet-b5",
                 0.485,
             ),
+            ("efficientdet-d4_trial_24_8000.pth", "efficientdet-d4", 0.485),
+            ("tf_efficientdet_d1_ap-7721d075.pth", "efficientdet-d1", 0.5),
+            ("tf_efficientdet_d7_53-6d1d7a95.pth", "efficientdet-d7", 0.485),
             ("efficientnet-lite1-77cc7160.pth", "efficientnet-lite1", 127.0 / 255.0),
         ];
         for (path, name, mean) in cases {
             let hint = from_path(Path::new(path)).unwrap_or_else(|| panic!("{path}"));
-            assert_eq!((hint.model.name.as_str(), hint.model.preprocessing.mean[0]), (name, mean), "{path}");
+            let found = match &hint.network {
+                Network::EfficientNet(network) => network.preprocessing.mean[0],
+                Network::EfficientDet(network) => network.letterbox.normalisation.mean[0],
+            };
+            assert_eq!((hint.network.name(), found), (name, mean), "{path}");
         }
         assert!(from_path(Path::new("/data/best.pth")).is_none());
     }

@@ -25,7 +25,7 @@ pub enum Training {
     AutoAugment,
     /// RandAugment (timm's port).
     RandAugment,
-    /// AdvProp (lukemelas' port).
+    /// AdvProp (lukemelas' port; effdet's of detectors).
     AdvProp,
     /// Noisy Student (timm's port).
     NoisyStudent,
@@ -148,7 +148,7 @@ pub fn find(name: &str, training: Training) -> Result<&'static Checkpoint, HubEr
         Training::Base => exact(&format!("{ported}.in1k")),
         Training::AutoAugment => exact(&format!("{ported}.aa_in1k")),
         Training::RandAugment => exact(&format!("{ported}.ra_in1k")),
-        Training::AdvProp => exact(&format!("{timm}{ADVPROP}")),
+        Training::AdvProp => exact(&format!("{timm}{ADVPROP}")).or_else(|| exact(&format!("{ported}_ap"))),
         Training::NoisyStudent => exact(&format!("{ported}.ns_jft_in1k")),
     };
     let related = |checkpoint: &&Checkpoint| {
@@ -301,6 +301,10 @@ mod tests {
         assert_eq!(file("tf_efficientnet_b0.aa_in1k", Training::Base), "tf_efficientnet_b0_aa-827b6e33.pth");
         assert_eq!(file("efficientnet_b2", Training::Base), "efficientnet_b2_ra-bcdf34b7.pth");
         assert_eq!(file("torchvision/efficientnet_v2_s", Training::Base), "efficientnet_v2_s-dd5fe13b.pth");
+        assert_eq!(file("efficientdet-d7", Training::Base), "tf_efficientdet_d7_53-6d1d7a95.pth");
+        assert_eq!(file("efficientdet-d0", Training::AdvProp), "tf_efficientdet_d0_ap-d0cdbd0a.pth");
+        assert_eq!(file("zylo117/efficientdet-d8", Training::Base), "efficientdet-d8.pth");
+        assert_eq!(file("efficientdet_d1", Training::Base), "efficientdet_d1-bb7e98fe.pth");
         let error = find("efficientnet-l2", Training::Base).unwrap_err().to_string();
         assert!(error.contains("tf_efficientnet_l2.ns_jft_in1k_475"), "{error}");
         assert!(find("resnet50", Training::Base).is_err());
@@ -311,6 +315,8 @@ mod tests {
         let prefix = |name| find(name, Training::Base).unwrap().sha256_prefix();
         assert_eq!(prefix("efficientnet-b0"), Some("355c32eb"));
         assert_eq!(prefix("efficientnet_b5.sw_in12k"), None);
+        assert_eq!(prefix("tf_efficientdet_d0"), Some("f153e0cf"));
+        assert_eq!(prefix("zylo117/efficientdet-d0"), None);
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub fn inspect(path: &Path, options: &LoadOptions) -> Result<Inspection, Weights
     match load::recognise(&state, path, options) {
         Err(error) => inspection.problems.push(error.to_string()),
         Ok(Recognised { found, assumed, differences, .. }) => {
-            inspection.family = Some(found.family);
+            inspection.family = Some(found.place.family());
             inspection.params = Some(assumed.network.graph().param_count());
             inspection.network = Some(assumed.network);
             inspection.assumptions.extend(assumed.reasons);

@@ -11,7 +11,7 @@ use crate::check::{self, Differences};
 use crate::detect::{self, Found};
 use crate::error::WeightsError;
 use crate::format::Format;
-use crate::names::{Family, Names};
+use crate::names::{Family, Names, Place};
 use crate::state_dict::{self, StateDict};
 use crate::weights::{self, Source, Weights};
 
@@ -111,17 +111,17 @@ pub(crate) fn recognise(
     let path_buf = || path.to_owned();
     let found = detect::find(state, options.raw)
         .map_err(|source| WeightsError::Unrecognised { path: path_buf(), source })?;
-    let mut assumed = assume::network(state, &found, path, options.model.as_deref())
+    let mut assumed = assume::network(state, &found, path, options)
         .map_err(|source| WeightsError::NoModel { path: path_buf(), source: Box::new(source) })?;
     let network = found.fit(assumed.network);
     assumed.network = adapt::as_asked(network, options, &mut assumed.reasons)
         .map_err(|source| WeightsError::Adapt { path: path_buf(), source })?;
-    let names = Names::new(found.family, &assumed.network).ok_or_else(|| WeightsError::NoNames {
+    let names = found.place.names(&assumed.network).ok_or_else(|| WeightsError::NoNames {
         path: path_buf(),
-        family: found.family,
+        family: found.place.family(),
         model: assumed.network.name().to_owned(),
     })?;
-    let mut differences = check::compare(state, &found, &assumed.network, &names);
+    let mut differences = check::compare(state, &found.place, &assumed.network, &names);
     differences.excuse(&options.excuse);
     Ok(Recognised { found, assumed, names, differences })
 }
@@ -133,29 +133,29 @@ fn load_state(state: &StateDict, path: &Path, options: &LoadOptions) -> Result<L
     let mismatch = |differences| WeightsError::Mismatch {
         path: path.clone(),
         model: network.name().to_owned(),
-        family: found.family,
+        family: found.place.family(),
         differences: Box::new(differences),
     };
     if !differences.is_empty() {
         return Err(mismatch(differences));
     }
-    let mut assumptions = vec![origin(state, &found)];
+    let mut assumptions = vec![origin(state, &found.place)];
     assumptions.extend(reasons);
 
     let params = network.graph().param_specs().into_iter().map(|spec| {
-        let source = source(state, &found, &names, &spec);
+        let source = source(state, &names, &spec);
         if matches!(source, Source::Owned(_)) {
             assumptions.push(format!("`{}`: initial values, since its lack was excused", spec.name));
         }
         (spec.name, source)
     });
     let weights = Weights::new(Some(state.clone()), params.collect());
-    differences.not_finite = not_finite(&weights, &names, &found);
+    differences.not_finite = not_finite(&weights, &names);
     differences.excuse(&options.excuse);
     if !differences.is_empty() {
         return Err(mismatch(differences));
     }
-    let (family, format) = (found.family, state.format());
+    let (family, format) = (found.place.family(), state.format());
     let loaded = Loaded { network, weights, family, format, assumptions, labels };
     adapt::classifier(loaded, options.classifier)
         .and_then(|loaded| adapt::stem(loaded, options.in_channels))
@@ -163,33 +163,40 @@ fn load_state(state: &StateDict, path: &Path, options: &LoadOptions) -> Result<L
 }
 
 /// Where in the file the network was found.
-fn origin(state: &StateDict, found: &Found) -> String {
-    let inside = match found.prefix.as_str() {
+fn origin(state: &StateDict, place: &Place) -> String {
+    let inside = match place.prefix.as_str() {
         "" => String::new(),
         prefix => format!(", under `{prefix}`"),
     };
-    let outside = state.tensors().iter().filter(|tensor| !tensor.name().starts_with(&found.prefix)).count();
+    let averages = match place.suffix.as_str() {
+        "" => String::new(),
+        suffix => format!("; averaged weights, which end in `{suffix}`"),
+    };
+    let is_outside = |name: &str| !name.starts_with(&place.prefix) || !name.ends_with(&place.suffix);
+    let outside = state.tensors().iter().filter(|tensor| is_outside(tensor.name())).count();
     let outside =
         if outside == 0 { String::new() } else { format!(" ({outside} other tensors passed over)") };
-    format!("family {}: told by its tensors' names{inside}{outside}", found.family)
+    format!("family {}: told by its tensors' names{inside}{averages}{outside}", place.family())
 }
 
 /// The tensor of the file; initial values where its lack or its shape was excused.
-fn source(state: &StateDict, found: &Found, names: &Names, spec: &ParamSpec) -> Source {
-    let name = names.foreign(&spec.name).map(|foreign| format!("{}{foreign}", found.prefix));
-    let position = name.and_then(|name| state.position(&name));
-    match position.filter(|&position| state.tensors()[position].shape() == spec.shape) {
-        Some(position) => Source::Stored(position),
+fn source(state: &StateDict, names: &Names, spec: &ParamSpec) -> Source {
+    let stored = names.get(&spec.name).expect("the names are the network's");
+    let shape = stored.layout.stored_shape(&spec.shape);
+    let fitting =
+        |name: &String| state.position(name).filter(|&position| state.tensors()[position].shape() == shape);
+    match stored.names.iter().map(fitting).collect::<Option<_>>() {
+        Some(positions) => Source::Stored { positions, shape: spec.shape.clone(), layout: stored.layout },
         None => Source::Owned(weights::initial(&spec.shape, spec.role)),
     }
 }
 
 /// The checkpoint's names of parameters with values that are infinite or not numbers.
-fn not_finite(weights: &Weights, names: &Names, found: &Found) -> Vec<String> {
+fn not_finite(weights: &Weights, names: &Names) -> Vec<String> {
     // A sum is finite unless a term is not; only where it is not, look again (it may be just large).
     let is_finite = |values: &[f32]| {
         values.iter().map(|v| v * 0.0).sum::<f32>() == 0.0 || values.iter().all(|v| v.is_finite())
     };
     let bad = weights.iter().filter(|(_, param)| !is_finite(&param.values));
-    bad.filter_map(|(name, _)| names.foreign(name)).map(|name| format!("{}{name}", found.prefix)).collect()
+    bad.filter_map(|(name, _)| names.get(name)).flat_map(|stored| stored.names.clone()).collect()
 }

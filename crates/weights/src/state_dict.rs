@@ -13,7 +13,7 @@ use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
 use crate::bytes::Bytes;
 use crate::error::WeightsError;
-use crate::format::{self, Contents, Format, FormatError, MAX_AXES};
+use crate::format::{self, Contents, Format, FormatError, MAX_AXES, TensorFlowFiles, TensorFlowIndex};
 
 /// The type of a stored number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,12 +42,15 @@ pub struct StoredTensor {
     /// The bytes of the storage from the tensor's first element on.
     range: Range<usize>,
     big_endian: bool,
+    /// Which of the checkpoint's files it is in.
+    part: usize,
 }
 
 /// A checkpoint: tensors in the order of their file, and what else the file says.
 #[derive(Clone, Debug)]
 pub struct StateDict {
-    bytes: Bytes,
+    /// One for each file.
+    parts: Arc<[Bytes]>,
     format: Format,
     tensors: Arc<[StoredTensor]>,
     index: Arc<HashMap<String, usize>>,
@@ -65,18 +68,31 @@ pub struct Entry<'a> {
 /// Reads a checkpoint of any supported format, told by its content and not by its extension.
 /// Nothing in the file is ever executed, and numbers are not touched until asked for.
 ///
+/// A TensorFlow checkpoint is several files: `path` is what their names start with, any one of them, or a
+/// folder whose file `checkpoint` names them. Its numbers have checksums and are all touched to check them.
+///
 /// # Errors
 /// When the file cannot be opened, or is not what its format asks for.
 pub fn read(path: &Path) -> Result<StateDict, WeightsError> {
     let io = |source| WeightsError::Io { path: path.to_owned(), source };
+    match TensorFlowFiles::of(path).map_err(io)? {
+        Some(files) => {
+            let path = files.index();
+            read_index(&map(&path)?, &path, |shard, shards| map(&files.shard(shard, shards)))
+        }
+        None => read_bytes(map(path)?, path),
+    }
+}
+
+fn map(path: &Path) -> Result<Bytes, WeightsError> {
+    let io = |source| WeightsError::Io { path: path.to_owned(), source };
     let metadata = std::fs::metadata(path).map_err(io)?;
     // A directory opens but cannot be mapped, and an empty file maps nowhere: say so plainly.
-    let bytes = match metadata.len() {
+    Ok(match metadata.len() {
         _ if metadata.is_dir() => return Err(io(std::io::ErrorKind::IsADirectory.into())),
         0 => Bytes::Static(&[]),
         _ => Bytes::Mapped(Arc::new(MappedFile::open(path).map_err(io)?)),
-    };
-    read_bytes(bytes, path)
+    })
 }
 
 /// Reads a checkpoint from memory. `name` stands for the path in messages, and hints at the model
@@ -86,6 +102,37 @@ pub fn read(path: &Path) -> Result<StateDict, WeightsError> {
 /// When the bytes are not what their format asks for.
 pub fn read_bytes(bytes: impl Into<Bytes>, name: &Path) -> Result<StateDict, WeightsError> {
     format::read(bytes.into()).map_err(|source| WeightsError::Format { path: name.to_owned(), source })
+}
+
+/// Reads a TensorFlow checkpoint from memory: its index and its shards, in order. `name` stands for the
+/// path.
+///
+/// # Errors
+/// When the bytes are not what the format asks for.
+pub fn read_shards(
+    index: impl Into<Bytes>,
+    shards: &[Bytes],
+    name: &Path,
+) -> Result<StateDict, WeightsError> {
+    // A shard that is not there is empty, and the tensors in it say that they end beyond its end.
+    let shard = |shard: usize, _| Ok(shards.get(shard).cloned().unwrap_or(Bytes::Static(&[])));
+    read_index(&index.into(), name, shard)
+}
+
+/// Reads the checkpoint of an index. `shard` gives the bytes of a shard, of so many in all.
+fn read_index(
+    index: &[u8],
+    name: &Path,
+    shard: impl Fn(usize, usize) -> Result<Bytes, WeightsError>,
+) -> Result<StateDict, WeightsError> {
+    let malformed = |source| WeightsError::Format { path: name.to_owned(), source };
+    let index = TensorFlowIndex::read(index).map_err(malformed)?;
+    let mut shards = vec![Bytes::Static(&[]); index.shards()];
+    for used in index.used_shards() {
+        shards[used] = shard(used, index.shards())?;
+    }
+    let contents = index.contents(&shards).map_err(malformed)?;
+    Ok(StateDict::new(shards, Format::TensorFlow, contents))
 }
 
 impl DType {
@@ -160,7 +207,13 @@ impl StoredTensor {
             strides: (!is_dense && count > 0).then(|| view.strides.to_vec()),
             range: start..end,
             big_endian: view.big_endian,
+            part: 0,
         })
+    }
+
+    /// The same tensor in another file of the checkpoint.
+    pub(crate) fn of_part(self, part: usize) -> Self {
+        Self { part, ..self }
     }
 
     /// The name in the file, with everything it is nested in: `state_dict.conv_stem.weight`.
@@ -277,7 +330,7 @@ pub(crate) fn row_major(shape: &[usize]) -> Vec<usize> {
 }
 
 impl StateDict {
-    pub(crate) fn new(bytes: Bytes, format: Format, contents: Contents) -> Self {
+    pub(crate) fn new(parts: Vec<Bytes>, format: Format, contents: Contents) -> Self {
         let Contents { tensors, metadata, notes } = contents;
         let mut index = HashMap::new();
         let mut kept: Vec<StoredTensor> = Vec::with_capacity(tensors.len());
@@ -291,7 +344,7 @@ impl StateDict {
                 }
             }
         }
-        Self { bytes, format, tensors: kept.into(), index: Arc::new(index), metadata, notes }
+        Self { parts: parts.into(), format, tensors: kept.into(), index: Arc::new(index), metadata, notes }
     }
 
     /// The file's format.
@@ -314,7 +367,8 @@ impl StateDict {
 
     /// The tensor at a position of [`StateDict::tensors`].
     pub(crate) fn entry(&self, position: usize) -> Entry<'_> {
-        Entry { bytes: &self.bytes, tensor: &self.tensors[position] }
+        let tensor = &self.tensors[position];
+        Entry { bytes: &self.parts[tensor.part], tensor }
     }
 
     pub(crate) fn position(&self, name: &str) -> Option<usize> {
@@ -369,7 +423,7 @@ mod tests {
         };
         let tensors = vec![tensor("a", 0..1), tensor("b", 1..2), tensor("a", 2..4)];
         let contents = Contents { tensors, ..Contents::default() };
-        let state = StateDict::new(vec![1, 2, 3, 4].into(), Format::TorchZip, contents);
+        let state = StateDict::new(vec![vec![1, 2, 3, 4].into()], Format::TorchZip, contents);
         assert_eq!(state.tensors().len(), 2);
         assert_eq!(*state.get("a").unwrap().values(), [3.0, 4.0]);
         assert_eq!(*state.get("b").unwrap().values(), [2.0]);

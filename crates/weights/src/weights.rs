@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use effigy_arch::ParamRole;
 use effigy_tensor::Tensor;
 
+use crate::layout::Layout;
 use crate::state_dict::StateDict;
 
 /// A network's parameters: `blocks.0.project.conv.weight` and so on, in the graph's order.
@@ -20,8 +21,12 @@ pub struct Weights {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
-    /// The position of a tensor in the state dict.
-    Stored(usize),
+    /// The positions of its tensors in the state dict.
+    Stored {
+        positions: Vec<usize>,
+        shape: Vec<usize>,
+        layout: Layout,
+    },
     Owned(Tensor),
 }
 
@@ -104,10 +109,10 @@ impl Weights {
     fn param<'a>(&'a self, source: &'a Source) -> Param<'a> {
         match source {
             Source::Owned(tensor) => Param { shape: tensor.shape(), values: Cow::Borrowed(tensor.data()) },
-            Source::Stored(position) => {
+            Source::Stored { positions, shape, layout } => {
                 let state = self.state.as_ref().expect("stored parameters come with their file");
-                let entry = state.entry(*position);
-                Param { shape: entry.tensor().shape(), values: entry.values() }
+                let stored = positions.iter().map(|&position| state.entry(position).values());
+                Param { shape, values: layout.values(shape, stored) }
             }
         }
     }

@@ -21,9 +21,9 @@ const FIT: Words<Fit> = &[
 /// What a graph may have, so that no card asks for one that fills the memory.
 const LIMITS: [(&str, RangeInclusive<usize>, fn(&DetectorCard) -> usize); 6] = [
     ("channels", 1..=4096, |card| card.channels),
-    ("cells", 1..=64, |card| card.cells),
-    ("head_repeats", 0..=64, |card| card.head_repeats),
-    ("max_level", 5..=12, |card| card.max_level),
+    ("cells", 1..=16, |card| card.cells),
+    ("head_repeats", 0..=16, |card| card.head_repeats),
+    ("max_level", 5..=10, |card| card.max_level),
     ("classes", 1..=1 << 20, |card| card.classes),
     ("number of anchors", 1..=1024, |card| {
         card.anchors.scales.len().saturating_mul(card.anchors.ratios.len())

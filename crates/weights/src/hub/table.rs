@@ -1,12 +1,13 @@
 //! The published checkpoints: where each lies and which network it is.
 //!
-//! Taken from `efficientnet_pytorch.utils` 0.7.1, timm 1.0.31 (`default_cfgs`) and torchvision 0.29
-//! (`IMAGENET1K_V1`). The eight hexadecimal digits in a file's name are the start of its SHA-256, as
+//! Taken from `efficientnet_pytorch.utils` 0.7.1, timm 1.0.31 (`default_cfgs`), torchvision 0.29
+//! (`IMAGENET1K_V1`), zylo117's README and effdet 0.4.1 (`model_config.py`, without the detectors on other
+//! backbones or of other topologies). The eight hexadecimal digits in a file's name are the start of its SHA-256, as
 //! `torch.hub` has it.
 
 use effigy_arch::{Network, Normalisation};
 
-use Host::{HuggingFace, Lukemelas, Pytorch, Timm, TimmV2};
+use Host::{Effdet, HuggingFace, Lukemelas, Pytorch, Timm, TimmV2, Zylo117};
 
 /// Where a checkpoint lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +22,10 @@ pub enum Host {
     HuggingFace,
     /// torchvision's server.
     Pytorch,
+    /// Releases of zylo117/Yet-Another-EfficientDet-Pytorch.
+    Zylo117,
+    /// effdet's releases.
+    Effdet,
 }
 
 /// A published checkpoint.
@@ -54,6 +59,8 @@ impl Host {
             }
             HuggingFace => "https://huggingface.co/timm/",
             Pytorch => "https://download.pytorch.org/models/",
+            Zylo117 => "https://github.com/zylo117/Yet-Another-EfficientDet-Pytorch/releases/download/",
+            Effdet => "https://github.com/rwightman/efficientdet-pytorch/releases/download/v0.1/",
         }
     }
 }
@@ -64,7 +71,7 @@ impl Checkpoint {
     pub fn file(&self) -> String {
         match self.host {
             HuggingFace => format!("{}.safetensors", self.name),
-            _ => self.path.to_owned(),
+            _ => self.path.rsplit('/').next().unwrap_or(self.path).to_owned(),
         }
     }
 
@@ -208,4 +215,36 @@ static CHECKPOINTS: &[Checkpoint] = &[
     row("torchvision/efficientnet_v2_s", "torchvision/efficientnet_v2_s", Pytorch, "efficientnet_v2_s-dd5fe13b.pth"),
     row("torchvision/efficientnet_v2_m", "torchvision/efficientnet_v2_m", Pytorch, "efficientnet_v2_m-dc08266a.pth"),
     row("torchvision/efficientnet_v2_l", "torchvision/efficientnet_v2_l", Pytorch, "efficientnet_v2_l-59c71312.pth"),
+    row("zylo117/efficientdet-d0", "zylo117/efficientdet-d0", Zylo117, "1.0/efficientdet-d0.pth"),
+    row("zylo117/efficientdet-d1", "zylo117/efficientdet-d1", Zylo117, "1.0/efficientdet-d1.pth"),
+    row("zylo117/efficientdet-d2", "zylo117/efficientdet-d2", Zylo117, "1.0/efficientdet-d2.pth"),
+    row("zylo117/efficientdet-d3", "zylo117/efficientdet-d3", Zylo117, "1.0/efficientdet-d3.pth"),
+    row("zylo117/efficientdet-d4", "zylo117/efficientdet-d4", Zylo117, "1.0/efficientdet-d4.pth"),
+    row("zylo117/efficientdet-d5", "zylo117/efficientdet-d5", Zylo117, "1.0/efficientdet-d5.pth"),
+    row("zylo117/efficientdet-d6", "zylo117/efficientdet-d6", Zylo117, "1.0/efficientdet-d6.pth"),
+    row("zylo117/efficientdet-d7", "zylo117/efficientdet-d7", Zylo117, "1.2/efficientdet-d7.pth"),
+    row("zylo117/efficientdet-d8", "zylo117/efficientdet-d8", Zylo117, "1.2/efficientdet-d8.pth"),
+    row("efficientdet_d0", "efficientdet_d0", Effdet, "efficientdet_d0-f3276ba8.pth"),
+    row("efficientdet_d1", "efficientdet_d1", Effdet, "efficientdet_d1-bb7e98fe.pth"),
+    row("tf_efficientdet_d0", "tf_efficientdet_d0", Effdet, "tf_efficientdet_d0_34-f153e0cf.pth"),
+    row("tf_efficientdet_d1", "tf_efficientdet_d1", Effdet, "tf_efficientdet_d1_40-a30f94af.pth"),
+    row("tf_efficientdet_d2", "tf_efficientdet_d2", Effdet, "tf_efficientdet_d2_43-8107aa99.pth"),
+    row("tf_efficientdet_d3", "tf_efficientdet_d3", Effdet, "tf_efficientdet_d3_47-0b525f35.pth"),
+    row("tf_efficientdet_d4", "tf_efficientdet_d4", Effdet, "tf_efficientdet_d4_49-f56376d9.pth"),
+    row("tf_efficientdet_d5", "tf_efficientdet_d5", Effdet, "tf_efficientdet_d5_51-c79f9be6.pth"),
+    row("tf_efficientdet_d6", "tf_efficientdet_d6", Effdet, "tf_efficientdet_d6_52-4eda3773.pth"),
+    row("tf_efficientdet_d7", "tf_efficientdet_d7", Effdet, "tf_efficientdet_d7_53-6d1d7a95.pth"),
+    row("tf_efficientdet_d7x", "tf_efficientdet_d7x", Effdet, "tf_efficientdet_d7x-f390b87c.pth"),
+    row("tf_efficientdet_d0_ap", "tf_efficientdet_d0_ap", Effdet, "tf_efficientdet_d0_ap-d0cdbd0a.pth"),
+    row("tf_efficientdet_d1_ap", "tf_efficientdet_d1_ap", Effdet, "tf_efficientdet_d1_ap-7721d075.pth"),
+    row("tf_efficientdet_d2_ap", "tf_efficientdet_d2_ap", Effdet, "tf_efficientdet_d2_ap-a2995c19.pth"),
+    row("tf_efficientdet_d3_ap", "tf_efficientdet_d3_ap", Effdet, "tf_efficientdet_d3_ap-e4a2feab.pth"),
+    row("tf_efficientdet_d4_ap", "tf_efficientdet_d4_ap", Effdet, "tf_efficientdet_d4_ap-f601a5fc.pth"),
+    row("tf_efficientdet_d5_ap", "tf_efficientdet_d5_ap", Effdet, "tf_efficientdet_d5_ap-3673ae5d.pth"),
+    row("tf_efficientdet_lite0", "tf_efficientdet_lite0", Effdet, "tf_efficientdet_lite0-dfacfc78.pth"),
+    row("tf_efficientdet_lite1", "tf_efficientdet_lite1", Effdet, "tf_efficientdet_lite1-6dc7ab30.pth"),
+    row("tf_efficientdet_lite2", "tf_efficientdet_lite2", Effdet, "tf_efficientdet_lite2-86c5d55b.pth"),
+    row("tf_efficientdet_lite3", "tf_efficientdet_lite3", Effdet, "tf_efficientdet_lite3-506852cb.pth"),
+    row("tf_efficientdet_lite3x", "tf_efficientdet_lite3x", Effdet, "tf_efficientdet_lite3x-8404c57b.pth"),
+    row("tf_efficientdet_lite4", "tf_efficientdet_lite4", Effdet, "tf_efficientdet_lite4-391ddabc.pth"),
 ];

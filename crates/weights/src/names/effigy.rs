@@ -2,15 +2,21 @@
 
 use effigy_arch::BlockKind;
 
-use super::{Parts, Scheme};
+use super::{DetectorScheme, Family, Parts, Scheme, is_counter, locate_by_end, torch_tensors};
 
-pub(super) static SCHEME: Scheme = Scheme {
+pub(super) const SCHEME: Scheme = Scheme {
+    family: Family::Effigy,
+    backbone: "",
     ends: |_| {
         ["stem.conv", "stem.bn", "head.conv", "head.bn", "head.classifier"]
             .map(|part| (part, part.to_owned()))
     },
     block: |block| format!("blocks.{}", block.index),
     parts,
+    detector: Some(DetectorScheme { marks: &["bifpn."], node: |node| node.to_string() }),
+    tensors: torch_tensors,
+    locate: locate_by_end,
+    ignores: is_counter,
 };
 
 fn parts(_: BlockKind) -> Parts {

@@ -3,9 +3,11 @@
 
 use effigy_arch::BlockKind;
 
-use super::{Parts, Scheme};
+use super::{Family, Parts, Scheme, is_counter, locate_by_end, torch_tensors};
 
-pub(super) static SCHEME: Scheme = Scheme {
+pub(super) const SCHEME: Scheme = Scheme {
+    family: Family::Lukemelas,
+    backbone: "",
     ends: |_| {
         [
             ("stem.conv", "_conv_stem".into()),
@@ -17,6 +19,10 @@ pub(super) static SCHEME: Scheme = Scheme {
     },
     block: |block| format!("_blocks.{}", block.index),
     parts,
+    detector: None,
+    tensors: torch_tensors,
+    locate: locate_by_end,
+    ignores: is_counter,
 };
 
 fn parts(kind: BlockKind) -> Parts {

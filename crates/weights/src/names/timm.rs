@@ -2,9 +2,11 @@
 
 use effigy_arch::BlockKind;
 
-use super::{Parts, Scheme};
+use super::{Family, Parts, Scheme, is_counter, locate_by_end, torch_tensors};
 
-pub(super) static SCHEME: Scheme = Scheme {
+pub(super) const SCHEME: Scheme = Scheme {
+    family: Family::Timm,
+    backbone: "",
     ends: |_| {
         [
             ("stem.conv", "conv_stem".into()),
@@ -16,6 +18,10 @@ pub(super) static SCHEME: Scheme = Scheme {
     },
     block: |block| format!("blocks.{}.{}", block.stage, block.position),
     parts,
+    detector: None,
+    tensors: torch_tensors,
+    locate: locate_by_end,
+    ignores: is_counter,
 };
 
 fn parts(kind: BlockKind) -> Parts {

@@ -1,6 +1,8 @@
 //! Checkpoints made in memory.
+#![allow(dead_code, reason = "no test needs everything")]
 
 use effigy_arch::EfficientNet;
+use effigy_tensor::Tensor;
 
 /// A network small enough to be made in a test.
 pub(crate) const TINY: &str = "efficientnet-w0.1-d0.1-r32";
@@ -26,7 +28,7 @@ pub(crate) fn tiny() -> Checkpoint {
 }
 
 /// Written apart from the crate's own table, so that each checks the other.
-fn lukemelas(canonical: &str) -> String {
+pub(crate) fn lukemelas(canonical: &str) -> String {
     let pairs = [
         ("stem.conv", "_conv_stem"),
         ("stem.bn", "_bn0"),
@@ -69,6 +71,15 @@ impl Checkpoint {
     pub(crate) fn insert(&mut self, name: &str, shape: &[usize], values: Vec<f32>) {
         self.remove(name);
         self.0.push((name.to_owned(), shape.to_vec(), values));
+    }
+
+    /// One that is not there yet.
+    pub(crate) fn push(&mut self, name: &str, shape: &[usize], values: Vec<f32>) {
+        self.0.push((name.to_owned(), shape.to_vec(), values));
+    }
+
+    pub(crate) fn tensors(self) -> impl Iterator<Item = (String, Tensor)> {
+        self.0.into_iter().map(|(name, shape, values)| (name, Tensor::new(&shape, values).unwrap()))
     }
 
     pub(crate) fn get_mut(&mut self, name: &str) -> &mut [f32] {

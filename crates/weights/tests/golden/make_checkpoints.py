@@ -3,14 +3,17 @@
     python make_checkpoints.py                    tiny checkpoints and names.tsv, beside this script
     python make_checkpoints.py --full FOLDER      whole checkpoints of many models, with random values
 
+ZYLO117 names a clone of zylo117/Yet-Another-EfficientDet-Pytorch, which is no package.
+
 Made with torch 2.15.0, torchvision 0.29.2, timm 1.0.31, efficientnet-pytorch 0.7.1,
-efficientnet-lite-pytorch 0.1.0, safetensors 0.8.0 and numpy (any version that fits them).
+efficientnet-lite-pytorch 0.1.0, effdet 0.4.1, safetensors 0.8.0 and numpy (any version that fits them).
 """
 
 import argparse
 import collections
 import io
 import json
+import os
 import pathlib
 import sys
 import warnings
@@ -32,10 +35,38 @@ TIMM = (
 )
 LUKEMELAS = [f"efficientnet-b{i}" for i in range(9)] + ["efficientnet-l2"]
 LITE = [f"efficientnet-lite{i}" for i in range(5)]
+ZYLO117 = [f"efficientdet-d{i}" for i in range(9)]
+LITE_DETECTORS = [f"tf_efficientdet_lite{i}" for i in ("0", "1", "2", "3", "3x", "4")]
+EFFDET = (
+    [f"tf_efficientdet_d{i}" for i in ("0", "1", "2", "3", "4", "5", "6", "7", "7x")]
+    + LITE_DETECTORS
+    + [f"efficientdet_d{i}" for i in range(6)]
+    + ["efficientdet_lite0"]
+)
+# Heads' normalisations by level: what a model is called with `head_bn_level_first` set otherwise.
+LEVEL_FIRST = ["efficientdet_d0", "tf_efficientdet_d6", "tf_efficientdet_d7x"]
+
+
+def build_effdet(name, level_first=None):
+    import effdet
+
+    config = effdet.get_efficientdet_config(name)
+    if level_first is not None:
+        config.head_bn_level_first = level_first
+    return effdet.EfficientDet(config, pretrained_backbone=False)
 
 
 def build(family, name):
     warnings.filterwarnings("ignore")
+    if family == "effdet":
+        return build_effdet(name)
+    if family == "effdet level first":
+        return build_effdet(name, level_first=True)
+    if family == "zylo117":
+        sys.path.insert(0, os.environ["ZYLO117"])
+        from backbone import EfficientDetBackbone
+
+        return EfficientDetBackbone(num_classes=90, compound_coef=int(name[-1]))
     if family == "torchvision":
         import torchvision
 
@@ -54,9 +85,23 @@ def build(family, name):
 
 
 def models():
-    for family, names in (("lukemelas", LUKEMELAS + LITE), ("timm", TIMM), ("torchvision", TV)):
+    families = {
+        "lukemelas": LUKEMELAS + LITE,
+        "timm": TIMM,
+        "torchvision": TV,
+        "zylo117": ZYLO117,
+        "effdet": EFFDET,
+        "effdet level first": LEVEL_FIRST,
+    }
+    for family, names in families.items():
         for name in names:
             yield family, name
+
+
+def is_unused(state, key):
+    """Whether inference does not need it: counters, and zylo117's weights of sums that are plain (D6 on)."""
+    is_plain = "bifpn.7.p6_w1" in state
+    return key.endswith("num_batches_tracked") or (is_plain and "bifpn." in key and key[-3:] in ("_w1", "_w2"))
 
 
 def fnv1a(text):
@@ -71,14 +116,14 @@ def write_names():
     """One line a model: how many tensors it has, and a hash of all their names and shapes."""
     rows = []
     for family, name in models():
-        with torch.device("meta"):
+        with torch.device("cpu" if family == "zylo117" else "meta"):
             state = build(family, name).state_dict()
         lines = [
             f"{key} {'x'.join(map(str, value.shape))}\n"
             for key, value in sorted(state.items())
-            if not key.endswith("num_batches_tracked")
+            if not is_unused(state, key)
         ]
-        rows.append(f"{family}\t{name}\t{len(lines)}\t{fnv1a(''.join(lines)):016x}\n")
+        rows.append(f"{family.split()[0]}\t{name}\t{len(lines)}\t{fnv1a(''.join(lines)):016x}\n")
     (HERE / "names.tsv").write_text("".join(rows))
 
 
@@ -161,13 +206,14 @@ def write_full(folder):
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(2)
     for family, name in models():
-        if any(part in name for part in ("l2", "b7", "b8", "xl", "v2_l", "v2_m", "b5", "b6")):
+        large = ("l2", "b7", "b8", "xl", "v2_l", "v2_m", "b5", "b6", "d4", "d5", "d6", "d7", "d8", "lite4")
+        if any(part in name for part in large):
             continue  # hundreds of megabytes each
         state = build(family, name).state_dict()
         for key, value in state.items():
             if value.is_floating_point():
                 value.copy_(torch.rand_like(value) + 0.5)
-        torch.save(state, folder / f"{family}__{name}.pth")
+        torch.save(state, folder / f"{family.replace(' ', '-')}__{name}.pth")
         print(family, name)
 
 
