@@ -6,7 +6,6 @@ use crate::state_dict::row_major;
 
 /// How a file lays a parameter out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "TensorFlow's names will use all of it"))]
 pub(crate) enum Layout {
     /// As PyTorch does, which is also the canonical way.
     AsIs,

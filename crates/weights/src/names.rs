@@ -72,7 +72,6 @@ pub(crate) struct Parameter<'a> {
     pub(crate) node: &'a str,
     pub(crate) role: ParamRole,
     /// Its canonical shape; empty while a file is searched for the stem and the classifier.
-    #[expect(dead_code, reason = "TensorFlow's names will use it")]
     pub(crate) shape: &'a [usize],
 }
 
@@ -130,6 +129,13 @@ fn locate_by_end(scheme: &'static Scheme, _: &StateDict, name: &str) -> Option<P
     is_whole.then(|| Place { prefix: prefix.to_owned(), ..Place::whole(scheme) })
 }
 
+impl Family {
+    /// Whether its files may hold an EfficientNet by itself.
+    fn has_classifiers(self) -> bool {
+        !matches!(self, Self::Zylo117 | Self::Effdet)
+    }
+}
+
 impl Scheme {
     /// What the family calls a part of the stem or the head that does not depend on the number of stages.
     fn end(&self, canonical: &str) -> String {
@@ -174,7 +180,7 @@ impl Place {
 
     /// A family that has detectors only is not the one where there is no detector.
     fn is_plausible(&self, state: &StateDict) -> bool {
-        self.is_detector(state) || !matches!(self.family(), Family::Zylo117 | Family::Effdet)
+        self.is_detector(state) || self.family().has_classifiers()
     }
 
     /// Whether the tensors around the backbone are there.
@@ -211,6 +217,7 @@ impl Place {
     /// The file's names of `network`'s parameters; nothing where the family has no such network.
     pub(crate) fn names(&self, network: &Network) -> Option<Names> {
         let (backbone, levels) = match network {
+            Network::EfficientNet(_) if !self.family().has_classifiers() => return None,
             Network::EfficientNet(network) => (network, 0),
             Network::EfficientDet(network) => (&network.backbone, network.levels().count()),
         };

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use effigy_weights::{LoadOptions, load_bytes, read_bytes};
+use effigy_arch::EfficientDet;
+use effigy_weights::{Bytes, LoadOptions, Precision, Weights, convert, load_bytes, read_bytes, read_shards};
 
 /// What reading a file and converting its tensors may allocate at a time: so many bytes for each of
 /// the file's own, and a little for messages.
@@ -128,6 +129,8 @@ fn seconds() -> Duration {
 fn bad_files_neither_panic_nor_ask_for_the_world() {
     pickles_that_repeat_themselves_stay_small();
     damaged_files();
+    damaged_cards();
+    damaged_indices();
 }
 
 fn damaged_files() {
@@ -158,6 +161,74 @@ fn damaged_files() {
     assert!(found.is_empty(), "{found}");
 }
 
+/// Indices of TensorFlow checkpoints with damaged entries, whose checksums and lengths are made right again:
+/// no damage would get past those.
+fn damaged_indices() {
+    let read = |file: &str| {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tensorflow");
+        std::fs::read(folder.join(file)).unwrap()
+    };
+    let seed = read("tiny.index");
+    let shards = ["tiny.data-00000-of-00002", "tiny.data-00001-of-00002"].map(|file| Bytes::from(read(file)));
+    let stored: usize = shards.iter().map(|shard| shard.len()).sum();
+    // How many tensors are read.
+    let survive = |index: Vec<u8>| {
+        let mut tensors = 0;
+        bounded(FIXED + PER_BYTE * (index.len() + stored), || {
+            let Ok(state) = read_shards(index, &shards, Path::new("fuzz.index")) else { return };
+            tensors = state.tensors().len();
+            state.tensors().iter().for_each(|tensor| drop(state.get(tensor.name()).unwrap().values()));
+        });
+        tensors
+    };
+    (0..seed.len()).for_each(|len| assert_eq!(survive(seed[..len].to_vec()), 0));
+    // The footer starts with the place of the second block, a varint of two bytes: where the first ends.
+    let footer = &seed[seed.len() - 48..];
+    let end = usize::from(footer[0] & 0x7f) | usize::from(footer[1]) << 7;
+    let entries = &seed[..end - sealed(&[]).len()];
+    assert_eq!(survive(table(entries)), survive(seed.clone()));
+
+    let (mut random, start) = (Random(3), Instant::now());
+    let (mut runs, mut readable) = (0, 0);
+    while start.elapsed() < seconds() {
+        let index = match random.below(4) {
+            0 => mutate(&seed, entries, &mut random),
+            _ => table(&mutate(entries, &seed, &mut random)),
+        };
+        readable += usize::from(survive(index) > 0);
+        runs += 1;
+    }
+    eprintln!("tiny.index: {runs} mutations, of which {readable} can be read");
+}
+
+/// A table of one block of entries.
+fn table(entries: &[u8]) -> Vec<u8> {
+    let first = sealed(entries);
+    let handle = [varint(0), varint(entries.len())].concat();
+    // One entry, whose key `z` shares nothing; then where it starts, and that there is one such place.
+    let index = [&[0, 1, handle.len() as u8, b'z'], &*handle, &[0, 0, 0, 0, 1, 0, 0, 0]].concat();
+    let mut footer = [varint(0), varint(0), varint(first.len()), varint(index.len())].concat();
+    footer.resize(40, 0);
+    [first, sealed(&index), footer, 0xdb47_7524_8b80_fb57_u64.to_le_bytes().to_vec()].concat()
+}
+
+/// A block with what follows it: that it is not compressed, and its masked checksum.
+fn sealed(block: &[u8]) -> Vec<u8> {
+    let block = [block, &[0]].concat();
+    let checksum = crc32c::crc32c(&block).rotate_right(15).wrapping_add(0xa282_ead8);
+    [&*block, &checksum.to_le_bytes()].concat()
+}
+
+fn varint(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
 /// A pickle that makes as much as it can of few bytes.
 fn pickles_that_repeat_themselves_stay_small() {
     let mut bomb = vec![0x80, 2];
@@ -173,4 +244,39 @@ fn pickles_that_repeat_themselves_stay_small() {
     survive(&file);
     let error = read_bytes(file, Path::new("bomb.pth")).unwrap_err().to_string();
     assert!(error.contains("limit"), "{error}");
+}
+
+/// A detector's card: its numbers tell how large a graph becomes.
+fn damaged_cards() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.safetensors");
+    let detector = EfficientDet::from_name("efficientdet-d0").unwrap();
+    convert(&path, &detector.into(), &Weights::from_tensors([]), None, Precision::F32).unwrap();
+    let file = std::fs::read(&path).unwrap();
+    // What tells a detector, but none of its other tensors.
+    let tensors = r#""stem.conv.weight":{"dtype":"F32","shape":[32,3,3,3],"data_offsets":[0,3456]},
+                     "bifpn.0":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#;
+    let header = std::str::from_utf8(&file[8..]).unwrap().trim_end().strip_suffix('}').unwrap();
+    let header = format!("{header},{tensors}");
+    let whole = |header: &[u8]| [&(header.len() as u64).to_le_bytes(), header, &[0; 3456]].concat();
+    let error = load_bytes(whole(header.as_bytes()), &path, &LoadOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("tensors are not as efficientdet-d0 needs them"), "{error}");
+
+    let (mut random, start, mut runs) = (Random(4), Instant::now(), 0);
+    while start.elapsed() < seconds() {
+        let mut header = header.clone().into_bytes();
+        for _ in 0..=random.below(6) {
+            let at = random.below(header.len());
+            // Numbers become others, so that most files stay valid JSON.
+            if header[at].is_ascii_digit() {
+                let digits = (0..random.below(9)).map(|_| b'0' + random.below(10) as u8);
+                header.splice(at..=at, digits.collect::<Vec<u8>>());
+            } else if random.below(8) == 0 {
+                header[at] ^= 1 << random.below(8);
+            }
+        }
+        survive(&whole(&header));
+        runs += 1;
+    }
+    eprintln!("cards: {runs} mutations");
 }
