@@ -7,8 +7,8 @@ Weights and pictures are those of `generator.py`, which the Rust test makes agai
 holds `made_with`, `model` (the name by which effigy builds the detector), `classes`, `statistics` (mean
 and deviation of every BatchNorm, by effigy's name of it), `cases`: per input `batch`, `height`,
 `width`, `tensors` as `make_goldens.py` describes them, and `anchors`: how many, and the four values of
-some of them; and `photo`: what is found on the example picture of the crate, as `photos.py` has it. Boxes
-that lie beside the photo and so are clipped to nothing are left out. All in f32, PyTorch on the CPU.
+some of them; and `photo`: what is found on `chelsea.png` beside the goldens, as `photos.py` has it. All in f32,
+PyTorch on the CPU.
 
 Needs: torch, torchvision, numpy, pillow, timm, effdet; zylo117's code (`detectors.py` tells how) and, for
 that, opencv-python-headless and webcolors.
@@ -24,6 +24,7 @@ import torch
 
 import detectors
 import generator
+import photos
 from make_goldens import GOLDENS, short
 
 FOLDER = GOLDENS / "detectors"
@@ -59,9 +60,8 @@ def anchors(boxes: torch.Tensor) -> dict:
 @torch.inference_mode()
 def on_photo(detector: detectors.Detector, net: torch.nn.Module) -> dict:
     found = detector.detect(net)
-    enclosing = [row for row in found.detections if row[0] < row[2] and row[1] < row[3]]
     height, width = detector.photo
-    rows = [[short(value) for value in row] for row in enclosing]
+    rows = [[short(value) for value in row] for row in found.detections]
     return {"height": height, "width": width, "score": found.score, "iou": found.iou, "detections": rows}
 
 
@@ -93,6 +93,8 @@ def main() -> None:
     torch.set_num_threads(1)
     asked = sys.argv[1:]
     FOLDER.mkdir(parents=True, exist_ok=True)
+    if not photos.PHOTO.exists():
+        photos.cut_photo()
     for detector in detectors.DETECTORS:
         if asked and detector.file not in asked:
             continue
