@@ -6,6 +6,7 @@
 //! preprocess                   resize, centre crop, normalise → f32, NHWC
 //! letterbox                    resize to fit, normalise → f32, NHWC, and the way back to the picture
 //! detections                   a detector's outputs → scored boxes in the picture's pixels
+//! draw, encode                 marks drawn into a picture; a picture as a file's bytes
 //! ```
 //!
 //! And the boxes of a picture: [`PixelBox`] by corners, [`CocoBox`] by corner and size.
@@ -13,6 +14,7 @@
 mod boxes;
 mod decode;
 mod detection;
+mod draw;
 mod error;
 mod letterbox;
 mod normalised;
@@ -24,6 +26,7 @@ mod resize;
 pub use boxes::{CocoBox, PixelBox};
 pub use decode::{EXTENSIONS, Limits, decode_bytes, decode_file};
 pub use detection::{Candidates, Clip, Level, NotFinite, PostProcessing, ScoredBox, Suppression, detections};
+pub use draw::{EncodeError, Mark, PictureFormat, class_colour, draw, encode};
 pub use error::VisionError;
 pub use letterbox::{InputBox, Placement, letterbox, letterbox_into};
 pub use picture::Picture;
