@@ -39,7 +39,7 @@ pub enum NoModel {
         /// The variant that differs least.
         name: String,
         /// How it differs.
-        differences: Differences,
+        differences: Box<Differences>,
         /// What can be done.
         advice: &'static str,
     },
@@ -114,11 +114,12 @@ fn described(json: &str) -> Result<Assumed, NoModel> {
 fn recognised(state: &StateDict, found: &Found, path: &Path) -> Result<Assumed, NoModel> {
     let exact = match detect::published(state, found).ok_or(NoModel::NoneComparable)? {
         Variants::Exact(networks) => networks,
-        Variants::Nearest(network, differences) => {
+        Variants::Nearest(nearest) => {
+            let (network, differences) = *nearest;
             return Err(NoModel::NoVariant {
                 advice: advice(&network),
                 name: network.name().to_owned(),
-                differences,
+                differences: Box::new(differences),
             });
         }
     };
@@ -201,7 +202,11 @@ fn conventions(
                 Some(half) => preprocessing.with_normalisation(half),
                 None => preprocessing,
             };
-            let whose = if advprop.is_some() { "AdvProp's (2x − 1), from the file's path" } else { "the variant's usual one" };
+            let whose = if advprop.is_some() {
+                "AdvProp's (2x − 1), from the file's path"
+            } else {
+                "the variant's usual one"
+            };
             let reason = format!("ε 1e-3 and SAME padding: TensorFlow's code always; preprocessing: {whose}");
             (plain.with_preprocessing(preprocessing), reason)
         }

@@ -79,7 +79,7 @@ const INTERPOLATION: Words<Interpolation> = &[
     ("bicubic", Interpolation::Bicubic),
 ];
 
-fn word<T: PartialEq>(words: Words<T>, value: T) -> String {
+fn word<T: Copy + PartialEq>(words: Words<T>, value: T) -> String {
     let found = words.iter().find(|(_, known)| *known == value);
     found.expect("every value has a word").0.to_owned()
 }
@@ -89,6 +89,6 @@ fn meaning<T: Copy>(words: Words<T>, field: &'static str, word: &str) -> Result<
     found.map(|(_, value)| *value).ok_or_else(|| unknown(field, word))
 }
 
-fn unknown(field: &'static str, value: impl ToString) -> BadCard {
-    BadCard::Value { field, value: value.to_string() }
+fn unknown(field: &'static str, value: &str) -> BadCard {
+    BadCard::Value { field, value: value.to_owned() }
 }

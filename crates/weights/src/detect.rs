@@ -29,7 +29,7 @@ pub(crate) enum Variants {
     /// At least one; they differ in what no tensor tells.
     Exact(Vec<Network>),
     /// The one that differs least.
-    Nearest(Network, Differences),
+    Nearest(Box<(Network, Differences)>),
 }
 
 /// Why no network was found.
@@ -176,8 +176,7 @@ pub(crate) fn published(state: &StateDict, found: &Found) -> Option<Variants> {
         let differences = found.differences(state, &network)?;
         Some((network, differences))
     });
-    let (network, differences) = compared.min_by_key(|(_, differences)| differences.count())?;
-    Some(Variants::Nearest(network, differences))
+    Some(Variants::Nearest(Box::new(compared.min_by_key(|(_, differences)| differences.count())?)))
 }
 
 /// Whether stem and head have the network's filters and the number of blocks is the network's.

@@ -55,7 +55,8 @@ fn convention(found: &Found, detector: &EfficientDet) -> String {
                 "convention: effdet's natively trained models ({padding} padding), told by the lack of biases before BatchNorm"
             )
         }
-        family => format!("convention: google/automl's, assumed of {family} names"),
+        Family::TensorFlow => "convention: google/automl's code's".to_owned(),
+        family => format!("convention: google/automl's, assumed since {family} names do not tell"),
     }
 }
 

@@ -1,7 +1,5 @@
 //! The card of an EfficientDet.
 
-use std::ops::RangeInclusive;
-
 use effigy_arch::{
     Anchors, AspectRatio, Border, Convention, DetectorConvention, EfficientDet, EfficientNet, Fill, Fit,
     Fusion, Letterbox, Network, Normalisation,
@@ -16,18 +14,6 @@ const FIT: Words<Fit> = &[
     ("one-scale", Fit::OneScale),
     ("one-scale-f32", Fit::OneScaleF32),
     ("scale-per-side", Fit::ScalePerSide),
-];
-
-/// What a graph may have, so that no card asks for one that fills the memory.
-const LIMITS: [(&str, RangeInclusive<usize>, fn(&DetectorCard) -> usize); 6] = [
-    ("channels", 1..=4096, |card| card.channels),
-    ("cells", 1..=16, |card| card.cells),
-    ("head_repeats", 0..=16, |card| card.head_repeats),
-    ("max_level", 5..=10, |card| card.max_level),
-    ("classes", 1..=1 << 20, |card| card.classes),
-    ("number of anchors", 1..=1024, |card| {
-        card.anchors.scales.len().saturating_mul(card.anchors.ratios.len())
-    }),
 ];
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -140,11 +126,7 @@ impl DetectorCard {
     }
 
     pub(super) fn network(self) -> Result<(Network, Option<Vec<String>>), BadCard> {
-        for (field, range, value) in &LIMITS {
-            if !range.contains(&value(&self)) {
-                return Err(unknown(field, value(&self)));
-            }
-        }
+        self.check()?;
         let Self { anchors, letterbox, convention, .. } = self;
         let network = EfficientDet {
             name: self.model,
@@ -180,6 +162,23 @@ impl DetectorCard {
             classes: self.classes,
         };
         Ok((network.into(), self.labels))
+    }
+}
+
+impl DetectorCard {
+    /// Refuses sizes of which no memory could hold the graph.
+    fn check(&self) -> Result<(), BadCard> {
+        let anchors = self.anchors.scales.len().saturating_mul(self.anchors.ratios.len());
+        let limits = [
+            ("channels", self.channels, 1..=4096),
+            ("cells", self.cells, 1..=16),
+            ("head_repeats", self.head_repeats, 0..=16),
+            ("max_level", self.max_level, 5..=10),
+            ("classes", self.classes, 1..=1 << 20),
+            ("number of anchors", anchors, 1..=1024),
+        ];
+        let exceeded = limits.into_iter().find(|(_, value, range)| !range.contains(value));
+        exceeded.map_or(Ok(()), |(field, value, _)| Err(unknown(field, &value.to_string())))
     }
 }
 
