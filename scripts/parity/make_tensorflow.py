@@ -4,11 +4,12 @@
     python scripts/parity/make_tensorflow.py OUT --automl CHECKOUT --tpu CHECKOUT [--network NAME ...]
 
 For every network OUT/NAME gets `model.ckpt.*` as its training code saves them (random trained weights,
-other random moving averages, optimiser slots, a global step) and `expected.safetensors`: `input` (NCHW),
-then `averaged.K` and `raw.K`, the K-th output from either kind of weights: logits, or the class and the
-box map of level 3, of level 4, and so on, NHWC. `crates/effigy/tests/parity_tensorflow.rs` compares
+other random moving averages, optimiser slots, a global step) and `expected.safetensors`: `input`, then
+`averaged.K` and `raw.K`, the K-th output from either kind of weights: logits, or the class and the box map
+of level 3, of level 4, and so on. Maps are NHWC. `crates/effigy/tests/parity_tensorflow.rs` compares
 effigy with them. OUT/tensorflow.tsv has one line a network: its name, how many tensors the network has,
-and 64-bit FNV-1a over the sorted lines `name AxBxC`; crates/weights/tests/golden keeps a copy.
+and 64-bit FNV-1a over the sorted lines `name AxBxC`; crates/weights/tests/golden/tensorflow
+keeps a copy.
 
 The checkouts are google/automl and tensorflow/tpu. Needs: tensorflow 2.15 (Keras 2), safetensors, pyyaml.
 """
@@ -75,7 +76,9 @@ def values(kind, variable, numpy):
     if last in ("gamma", "moving_variance") or last.startswith("WSM"):
         return random.uniform(0.5, 1.5, shape).astype("f4")
     fan = 1 if len(shape) < 2 else numpy.prod(shape[:-2] if last == "depthwise_kernel" else shape[:-1])
-    deviation = (2.0 / fan) ** 0.5 if len(shape) > 1 else 0.2
+    # Activations of V2's unbranched blocks would saturate every gate, and rounding then decides.
+    gain = 0.5 if last == "depthwise_kernel" or name.startswith("efficientnetv2") else 2.0
+    deviation = (gain / fan) ** 0.5 if len(shape) > 1 else 0.2
     return (random.standard_normal(shape) * deviation).astype("f4")
 
 
@@ -111,7 +114,7 @@ def make(name, out):
     slots = tf.train.RMSPropOptimizer(0.1, momentum=0.9)
     slots.minimize(loss, global_step=step)
 
-    tensors = {"input": picture.transpose(0, 3, 1, 2).copy()}
+    tensors = {"input": picture}
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
         session.run(step.assign(12345))

@@ -2,7 +2,7 @@
 
 use effigy_arch::Network;
 
-use super::{Place, SCHEMES, Scheme};
+use super::{Family, Place, SCHEMES};
 use crate::hub;
 
 /// 64-bit FNV-1a.
@@ -12,8 +12,8 @@ fn fnv1a(text: &str) -> u64 {
 }
 
 /// Every name with its shape, sorted, one a line; and how many there are.
-fn listing(scheme: &'static Scheme, network: &Network) -> (usize, String) {
-    let names = Place::whole(scheme).names(network).expect("the family has the network");
+fn listing(place: &Place, network: &Network) -> (usize, String) {
+    let names = place.names(network).expect("the family has the network");
     let mut lines: Vec<(String, Vec<String>)> = Vec::new();
     for spec in network.graph().param_specs() {
         let stored = names.get(&spec.name).expect("every parameter has a name");
@@ -41,7 +41,7 @@ fn names_and_shapes_are_those_of_each_project() {
             _ => name.to_owned(),
         });
         let schemes = SCHEMES.into_iter().filter(|scheme| scheme.family.to_string() == family);
-        let found = schemes.map(|scheme| listing(scheme, network.as_ref().unwrap()));
+        let found = schemes.map(|scheme| listing(&Place::whole(scheme), network.as_ref().unwrap()));
         let expected = (count.parse::<usize>().unwrap(), hash.to_owned());
         if !found.into_iter().any(|(count, text)| (count, format!("{:016x}", fnv1a(&text))) == expected) {
             differ += &format!("{line}\n");
@@ -49,6 +49,35 @@ fn names_and_shapes_are_those_of_each_project() {
     }
     assert!(differ.is_empty(), "{differ}");
     assert_eq!(table.lines().count(), 74 + 9 + 25);
+}
+
+/// The same for TensorFlow's, whose names start with the network's: `scripts/parity/make_tensorflow.py`
+/// wrote the table.
+#[test]
+fn names_and_shapes_are_those_of_tensorflow() {
+    let table = include_str!("../../tests/golden/tensorflow/names.tsv");
+    for line in table.lines() {
+        let [name, count, hash] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("three columns expected: {line}")
+        };
+        let network = match Network::from_name(&name.to_lowercase()).unwrap() {
+            // The only ones with a class for the background.
+            Network::EfficientNet(model) if name.contains("edgetpu") => model.with_classes(1001).into(),
+            network => network,
+        };
+        let scope = match &network {
+            Network::EfficientNet(_) => name,
+            Network::EfficientDet(detector) => &detector.backbone.name,
+        };
+        let found = SCHEMES.into_iter().filter(|scheme| scheme.family == Family::TensorFlow).map(|scheme| {
+            let (count, text) =
+                listing(&Place { backbone: format!("{scope}/"), ..Place::whole(scheme) }, &network);
+            (count, format!("{:016x}", fnv1a(&text)))
+        });
+        let expected = (count.parse::<usize>().unwrap(), hash.to_owned());
+        assert!(found.into_iter().any(|found| found == expected), "{line}");
+    }
+    assert_eq!(table.lines().count(), 9);
 }
 
 #[test]

@@ -129,8 +129,12 @@ fn tensors(parameter: Parameter<'_>, foreign: &str) -> Stored {
         ParamRole::RunningVar => ("moving_variance", Layout::AsIs),
         ParamRole::Bias => ("bias", Layout::AsIs),
         ParamRole::Weight if node == "head.classifier" => ("kernel", Layout::Permuted(&[1, 0])),
-        ParamRole::Weight if node.contains("depthwise") => ("depthwise_kernel", Layout::Permuted(&[2, 3, 0, 1])),
-        ParamRole::Weight if node.ends_with("pointwise") => ("pointwise_kernel", Layout::Permuted(&[3, 2, 0, 1])),
+        ParamRole::Weight if node.contains("depthwise") => {
+            ("depthwise_kernel", Layout::Permuted(&[2, 3, 0, 1]))
+        }
+        ParamRole::Weight if node.ends_with("pointwise") => {
+            ("pointwise_kernel", Layout::Permuted(&[3, 2, 0, 1]))
+        }
         ParamRole::Weight => ("kernel", Layout::Permuted(&[3, 2, 0, 1])),
     };
     Stored { names: vec![format!("{foreign}/{variable}")], layout }
