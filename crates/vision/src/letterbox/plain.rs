@@ -62,21 +62,21 @@ impl Across {
     }
 }
 
-/// Along one side, `input` samples resized to `output`. Where a sample lies is rounded to f32: by OpenCV once,
-/// by TensorFlow at every step.
+/// Along one side, `input` samples resized to `output`. Where a sample lies is computed in f64, as OpenCV
+/// does for zylo117's pictures of f64, or in f32, as TensorFlow does.
 fn taps(input: usize, output: usize, fit: Fit) -> Vec<Tap> {
     let last = input - 1;
     let scale = input as f64 / output as f64;
     let scale_f32 = input as f32 / output as f32;
     let taps = (0..output).map(|index| {
         let place = match fit {
-            Fit::OneScaleF32 => (index as f32 + 0.5) * scale_f32 - 0.5,
-            Fit::OneScale | Fit::ScalePerSide => ((index as f64 + 0.5) * scale - 0.5) as f32,
+            Fit::OneScaleF32 => f64::from((index as f32 + 0.5) * scale_f32 - 0.5),
+            Fit::OneScale | Fit::ScalePerSide => (index as f64 + 0.5) * scale - 0.5,
         };
         let low = place.floor();
         let first = low as usize; // What lies before the first sample becomes the first.
         let high = if low < 0.0 { 0 } else { first + 1 };
-        Tap { low: first.min(last), high: high.min(last), share: place - low }
+        Tap { low: first.min(last), high: high.min(last), share: (place - low) as f32 }
     });
     taps.collect()
 }
