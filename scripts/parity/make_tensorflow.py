@@ -39,7 +39,6 @@ FOLDERS = {
     "efficientnetv2": "efficientnetv2",
     "efficientnet": "models/official/efficientnet",
 }
-AVERAGE = "ExponentialMovingAverage"
 
 
 def forward(name, images, tf):
