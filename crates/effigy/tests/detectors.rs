@@ -15,7 +15,7 @@ use effigy_tensor::Tensor;
 use effigy_vision::{
     Level, Limits, PostProcessing, ScoredBox, Suppression, decode_file, detections, letterbox,
 };
-use generator::{Fingerprint, Statistics, TOLERANCE, difference, parameter, sampled, uniform};
+use generator::{Fingerprint, Statistics, TOLERANCE, difference, parameter, sampled, uniform, watched};
 use serde::Deserialize;
 
 /// How far a box's edge may be from the reference's, in pixels of the photo.
@@ -84,16 +84,6 @@ fn weights(graph: &Graph, statistics: &HashMap<String, Statistics>) -> HashMap<S
     parameters.collect()
 }
 
-/// The node or endpoint that a golden's name means: of a block, its last node.
-fn watched(graph: &Graph, name: &str) -> String {
-    if graph.find(name).is_some() {
-        return name.to_owned();
-    }
-    let of_block = format!("{name}.");
-    let last = graph.nodes.iter().rfind(|node| node.name.starts_with(&of_block));
-    last.unwrap_or_else(|| panic!("no node for {name}")).name.clone()
-}
-
 /// A golden's detector with its parameters.
 fn build(golden: &Golden) -> (EfficientDet, Graph, HashMap<String, Tensor>) {
     let detector = EfficientDet::from_name(&golden.model).expect("a golden's model is known");
@@ -122,7 +112,8 @@ fn compare(golden: &Golden, log: &mut Vec<String>) -> f64 {
         let picture = uniform(0, &[*batch, *height, *width, 3], -2.0, 2.0);
         let (inner, outputs) = tensors.split_at(tensors.len() - graph.outputs.len());
         if !inner.is_empty() {
-            let taps: Vec<String> = inner.iter().map(|tensor| watched(&graph, &tensor.name)).collect();
+            let taps: Vec<String> =
+                inner.iter().map(|tensor| watched(&graph, &tensor.name).to_owned()).collect();
             let tapped =
                 Model::new(&graph, &weights, &Options { taps, ..Options::default() }).expect("compiles");
             let results = tapped.run(&picture).expect("runs");

@@ -8,10 +8,10 @@ mod generator;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use effigy_arch::{EfficientNet, Graph, Node, Op, ParamSpec};
+use effigy_arch::{EfficientNet, Graph, Op, ParamSpec};
 use effigy_engine::{Model, Options};
 use effigy_tensor::Tensor;
-use generator::{Fingerprint, Statistics, TOLERANCE, bits, difference, parameter, uniform};
+use generator::{Fingerprint, Statistics, TOLERANCE, bits, difference, parameter, uniform, watched};
 use serde::Deserialize;
 
 /// One network's golden.
@@ -51,19 +51,12 @@ fn weights(graph: &Graph, statistics: &[Statistics]) -> HashMap<String, Tensor> 
     weights
 }
 
-/// The node that a golden's name means.
-fn watched<'g>(graph: &'g Graph, name: &str) -> &'g Node {
-    let of_block = format!("{name}.");
-    let found = graph.nodes.iter().rfind(|node| node.name == name || node.name.starts_with(&of_block));
-    found.unwrap_or_else(|| panic!("no node for {name}"))
-}
-
 fn compare(golden: &Golden, log: &mut Vec<String>) -> f64 {
     let network = EfficientNet::from_name(&golden.model).expect("a golden's model is known");
     let graph = network.with_classes(golden.classes).with_in_channels(golden.in_channels).graph();
     let weights = weights(&graph, &golden.statistics);
     let names = golden.cases[0].tensors.iter().map(|t| t.name.as_str()).filter(|&name| name != "logits");
-    let taps = names.map(|name| watched(&graph, name).name.clone()).collect();
+    let taps = names.map(|name| watched(&graph, name).to_owned()).collect();
     let tapped = Model::new(&graph, &weights, &Options { taps, ..Options::default() }).expect("compiles");
     let fused = Model::new(&graph, &weights, &Options::default()).expect("compiles");
 

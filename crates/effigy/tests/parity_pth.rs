@@ -5,31 +5,15 @@
 //! holds `0.input` and `0.logits` (and 1, 2), `layers.input`, and for the k-th layer with parameters
 //! `layer.k`, or `layer.k.act` where PyTorch's BatchNorm includes the activation.
 
+mod whole;
+
 use std::env;
 use std::path::Path;
 
 use effigy_arch::{Graph, Node, Op};
 use effigy_engine::{Model, Options};
-use effigy_tensor::Tensor;
-use effigy_weights::{LoadOptions, StateDict, StoredTensor};
-
-/// The largest difference allowed, as a share of the tensor's range (maximum − minimum).
-const TOLERANCE: f32 = 1e-4;
-
-fn tensor(file: &StateDict, name: &str) -> Tensor {
-    let entry = file.get(name).unwrap_or_else(|| panic!("no {name}"));
-    Tensor::new(entry.tensor().shape(), entry.values().into_owned()).expect("one value per element")
-}
-
-/// The largest difference as a share of the range; NaN where anything is NaN.
-fn difference(expected: &Tensor, actual: &Tensor) -> f32 {
-    assert_eq!(expected.data().len(), actual.data().len(), "{:?}", expected.shape());
-    let values = expected.data();
-    let (min, max) = values.iter().fold((f32::MAX, f32::MIN), |(min, max), &v| (min.min(v), max.max(v)));
-    let differences = values.iter().zip(actual.data()).map(|(e, a)| (e - a).abs());
-    let worst = differences.fold(0.0, |worst, d| if d > worst || d.is_nan() { d } else { worst });
-    worst / (max - min)
-}
+use effigy_weights::{LoadOptions, StoredTensor};
+use whole::{TOLERANCE, difference, tensor};
 
 /// The node of the layer called `layer.k` or `layer.k.act`.
 fn node<'g>(graph: &'g Graph, layer: &str) -> &'g Node {

@@ -1,7 +1,10 @@
 //! Weights and pictures made from a seed, as `scripts/parity/generator.py` makes them, and what is left of
 //! a tensor in a golden.
 
-use effigy_arch::ParamRole;
+// Every test takes what it needs.
+#![allow(dead_code)]
+
+use effigy_arch::{Graph, ParamRole};
 use effigy_tensor::Tensor;
 use serde::Deserialize;
 
@@ -78,4 +81,14 @@ pub(crate) fn difference(expected: &Fingerprint, actual: &Tensor) -> f64 {
     // A NaN must not be lost in a maximum.
     let worst = samples.chain(ends).fold(0.0, |worst, d| if d > worst || d.is_nan() { d } else { worst });
     worst / (expected.max - expected.min)
+}
+
+/// The node that a golden's name means: the endpoint or node of that name, or the last node of that block.
+pub(crate) fn watched<'g>(graph: &'g Graph, name: &'g str) -> &'g str {
+    if graph.find(name).is_some() {
+        return name;
+    }
+    let of_block = format!("{name}.");
+    let last = graph.nodes.iter().rfind(|node| node.name.starts_with(&of_block));
+    &last.unwrap_or_else(|| panic!("no node for {name}")).name
 }
