@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use effigy::Error;
 
+use crate::video::VideoError;
+
 /// A command that ran to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -29,6 +31,15 @@ pub(crate) enum Failure {
     /// A file could not be written.
     #[error("{}: cannot be written: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    /// A picture could not be written in its format.
+    #[error("{}: {source}", path.display())]
+    Encode { path: PathBuf, source: effigy::vision::EncodeError },
+    /// A video could not be read or written.
+    #[error(transparent)]
+    Video(#[from] VideoError),
+    /// Ctrl-C, or its like.
+    #[error("interrupted; what was not finished is removed")]
+    Interrupted,
     /// Results could not be written.
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
@@ -42,7 +53,7 @@ impl Outcome {
 }
 
 impl Failure {
-    /// 2 where the arguments are to blame, 1 otherwise.
+    /// 2 where the arguments are to blame, 130 where a signal ended it, 1 otherwise.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_)
@@ -54,6 +65,7 @@ impl Failure {
                 | Error::CropPct(_)
                 | Error::Normalisation { .. },
             ) => 2,
+            Self::Interrupted => 130,
             _ => 1,
         }
     }

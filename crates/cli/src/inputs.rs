@@ -24,6 +24,8 @@ pub(crate) enum Input {
 pub(crate) struct Inputs {
     /// In the order given; those of a folder sorted by path.
     pub(crate) pictures: Vec<Input>,
+    /// What each is called below a folder of results: its path in the folder that was given, or its name.
+    pub(crate) names: Vec<PathBuf>,
     /// Folders that could not be read or hold no pictures; each was named on standard error.
     pub(crate) failed: usize,
 }
@@ -38,10 +40,12 @@ impl Inputs {
                     return Err(Failure::Usage("standard input (`-`) can be read only once".into()));
                 }
                 inputs.pictures.push(Input::Stdin);
+                inputs.names.push("stdin.png".into());
             } else if path.is_dir() {
                 inputs.list_folder(path);
             } else {
                 inputs.pictures.push(Input::File(path.clone()));
+                inputs.names.push(path.file_name().unwrap_or(path.as_os_str()).into());
             }
         }
         Ok(inputs)
@@ -50,6 +54,8 @@ impl Inputs {
     fn list_folder(&mut self, folder: &Path) {
         match effigy_data::pictures(folder) {
             Ok(pictures) if !pictures.is_empty() => {
+                let name = |path: &PathBuf| path.strip_prefix(folder).unwrap_or(path).to_owned();
+                self.names.extend(pictures.iter().map(name));
                 self.pictures.extend(pictures.into_iter().map(Input::File));
                 return;
             }

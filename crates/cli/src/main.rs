@@ -6,6 +6,7 @@
 mod commands;
 mod failure;
 mod inputs;
+mod interrupt;
 mod npy;
 mod options;
 mod pipeline;
@@ -13,6 +14,7 @@ mod progress;
 mod report;
 mod table;
 mod untrained;
+mod video;
 
 use std::process::ExitCode;
 
@@ -21,7 +23,7 @@ use clap::Parser;
 use crate::commands::Command;
 use crate::failure::Outcome;
 
-/// What is in a picture: EfficientNet on a CPU.
+/// What is in a picture, and where: EfficientNet and EfficientDet on a CPU.
 ///
 /// The first command to try, which needs no download: effigy classify PHOTO
 #[derive(Debug, Parser)]

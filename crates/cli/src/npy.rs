@@ -87,13 +87,13 @@ pub(crate) fn keep(file: NamedTempFile, path: &Path) -> io::Result<()> {
 }
 
 #[cfg(unix)]
-fn share(file: &File) -> io::Result<()> {
+pub(crate) fn share(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     file.set_permissions(std::fs::Permissions::from_mode(0o644))
 }
 
 #[cfg(not(unix))]
-fn share(_: &File) -> io::Result<()> {
+pub(crate) fn share(_: &File) -> io::Result<()> {
     Ok(())
 }
 

@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use effigy::arch::Network;
-use effigy::{Interpolation, Isa, Loader, Preprocessing, Training};
+use effigy::{Detector, Interpolation, Isa, Loader, Preprocessing, Training};
 
+use crate::failure::Failure;
 use crate::progress::download_bar;
 use crate::report;
 
@@ -107,6 +108,34 @@ impl ModelOptions {
         };
         let loader = loader.on_download(download_bar());
         self.preparation.apply(self.machine.apply(loader))
+    }
+
+    /// As [`loader`](Self::loader), for a command that has no weights of its own.
+    pub(crate) fn detector_loader(&self) -> Result<Loader, Failure> {
+        if self.weights.is_none() && self.model.is_none() {
+            return Err(Failure::Usage(
+                "no detector's weights are part of this program; give --weights FILE (a checkpoint of \
+                 zylo117's or effdet's naming, or your own), or --model NAME to download published ones \
+                 (such as tf_efficientdet_d0; `effigy models --checkpoints` lists them)"
+                    .into(),
+            ));
+        }
+        Ok(self.loader())
+    }
+
+    /// As [`note_assumptions`](Self::note_assumptions), about a detector.
+    pub(crate) fn note_detector(&self, detector: &Detector) {
+        if self.weights.is_some() {
+            let network = Network::from(detector.network().clone());
+            let family =
+                detector.assumptions().first().and_then(|first| first.split(':').next()).unwrap_or("");
+            report::note(format_args!(
+                "{}, {family}, {} class slots, {}; `effigy inspect` tells why",
+                network.name(),
+                network.classes(),
+                describe_input(&network)
+            ));
+        }
     }
 
     /// Says what was assumed about weights from a file, in a line.

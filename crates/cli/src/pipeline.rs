@@ -1,13 +1,13 @@
 //! Pictures are decoded and prepared by threads of their own while the network runs.
 //!
 //! Decoder `d` of `D` takes the pictures `d, d + D, …` and hands them over through its own bounded channel;
-//! reading the channels in turn keeps the order without anyone waiting for more than the slowest picture.
+//! reading the channels in turn keeps the order without anyone waiting for more than the slowest picture. A
+//! video's frames come one after the other, so one thread reads them.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use effigy::vision::{VisionError, preprocess};
-use effigy::{Preprocessing, Tensor};
+use effigy::{EfficientNet, Error, Picture, Tensor};
 
 use crate::failure::Failure;
 use crate::inputs::Input;
@@ -31,74 +31,102 @@ impl Pace {
     }
 }
 
-type Prepared = Result<Vec<f32>, VisionError>;
-
-/// Hands `run` batches of prepared pictures in the order of `inputs`: their positions there, and
-/// `[N, H, W, 3]`. Pictures that cannot be read are named on standard error and left out.
+/// Hands `run` batches in the order of `inputs`: what `prepare` made of each picture, and its position there.
+/// Pictures that cannot be read or prepared are named on standard error and left out.
 ///
 /// Returns how many those were.
-pub(crate) fn batches(
+pub(crate) fn batches<T: Send>(
     inputs: &[Input],
-    preprocessing: &Preprocessing,
     pace: Pace,
     progress: &mut Progress,
-    mut run: impl FnMut(&[usize], &Tensor, &mut Progress) -> Result<(), Failure>,
+    prepare: impl Fn(Picture) -> Result<T, Error> + Sync,
+    mut run: impl FnMut(Vec<(usize, T)>, &mut Progress) -> Result<(), Failure>,
 ) -> Result<usize, Failure> {
-    let [height, width] = preprocessing.size;
     let mut failed = 0;
-    let mut batch = Batch::default();
-    let mut flush = |batch: &mut Batch, progress: &mut Progress| {
-        let Batch { positions, values } = std::mem::take(batch);
-        let shape = [positions.len(), height, width, 3];
-        let input = Tensor::new(&shape, values).expect("every picture is prepared to the same size");
-        run(&positions, &input, progress)?;
-        progress.advance(positions.len());
+    let mut batch = Vec::new();
+    let mut flush = |batch: &mut Vec<(usize, T)>, progress: &mut Progress| {
+        let batch = std::mem::take(batch);
+        let count = batch.len();
+        run(batch, progress)?;
+        progress.advance(count);
         Ok::<(), Failure>(())
     };
-    in_order(inputs, preprocessing, pace.decoders, |position, prepared| {
+    in_order(inputs, &prepare, pace.decoders, |position, prepared| {
         match prepared {
-            Ok(values) => batch.push(position, &values),
+            Ok(prepared) => batch.push((position, prepared)),
             Err(error) => {
                 failed += 1;
                 progress.error(error);
                 progress.advance(1);
             }
         }
-        if batch.positions.len() == pace.batch { flush(&mut batch, progress) } else { Ok(()) }
+        if batch.len() == pace.batch { flush(&mut batch, progress) } else { Ok(()) }
     })?;
-    if !batch.positions.is_empty() {
+    if !batch.is_empty() {
         flush(&mut batch, progress)?;
     }
     Ok(failed)
 }
 
-#[derive(Default)]
-struct Batch {
-    positions: Vec<usize>,
-    values: Vec<f32>,
+/// As [`batches`], for a network that sees several pictures as one tensor: their positions, and
+/// `[N, H, W, C]`.
+pub(crate) fn tensors(
+    inputs: &[Input],
+    network: &EfficientNet,
+    pace: Pace,
+    progress: &mut Progress,
+    prepare: impl Fn(&Picture) -> Result<Vec<f32>, Error> + Sync,
+    mut run: impl FnMut(&[usize], &Tensor, &mut Progress) -> Result<(), Failure>,
+) -> Result<usize, Failure> {
+    let [height, width] = network.preprocessing.size;
+    let prepare = |picture| prepare(&picture);
+    batches(inputs, pace, progress, prepare, |batch, progress| {
+        let (positions, values): (Vec<usize>, Vec<Vec<f32>>) = batch.into_iter().unzip();
+        let shape = [positions.len(), height, width, network.in_channels];
+        let input = Tensor::new(&shape, values.concat()).expect("every picture is prepared to the same size");
+        run(&positions, &input, progress)
+    })
 }
 
-impl Batch {
-    fn push(&mut self, position: usize, values: &[f32]) {
-        self.positions.push(position);
-        self.values.extend_from_slice(values);
-    }
+/// Hands `run` batches of what `prepare` made of each item of `source`, in order; another thread reads and
+/// prepares them.
+pub(crate) fn stream<S, T: Send>(
+    source: impl Iterator<Item = S> + Send,
+    batch: usize,
+    prepare: impl Fn(S) -> T + Send,
+    mut run: impl FnMut(Vec<T>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(AHEAD);
+        scope.spawn(move || {
+            // An error of sending: nobody wants more.
+            source.map(prepare).try_for_each(|prepared| sender.send(prepared)).ok();
+        });
+        let mut items = receiver.into_iter();
+        loop {
+            let taken: Vec<T> = items.by_ref().take(batch).collect();
+            if taken.is_empty() {
+                return Ok(());
+            }
+            run(taken)?;
+        }
+    })
 }
 
 /// Prepares `inputs` on several threads and hands them to `each` in their order, on this one.
-fn in_order(
+fn in_order<T: Send>(
     inputs: &[Input],
-    preprocessing: &Preprocessing,
+    prepare: &(impl Fn(Picture) -> Result<T, Error> + Sync),
     decoders: usize,
-    mut each: impl FnMut(usize, Prepared) -> Result<(), Failure>,
+    mut each: impl FnMut(usize, Result<T, Error>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     thread::scope(|scope| {
         let decoders = decoders.min(inputs.len());
-        let channels: Vec<Receiver<Prepared>> = (0..decoders)
+        let channels: Vec<Receiver<Result<T, Error>>> = (0..decoders)
             .map(|first| {
                 let (sender, receiver) = sync_channel(AHEAD);
                 scope.spawn(move || {
-                    decode(inputs.iter().skip(first).step_by(decoders), preprocessing, &sender);
+                    decode(inputs.iter().skip(first).step_by(decoders), prepare, &sender);
                 });
                 receiver
             })
@@ -111,13 +139,13 @@ fn in_order(
     })
 }
 
-fn decode<'a>(
+fn decode<'a, T>(
     inputs: impl Iterator<Item = &'a Input>,
-    preprocessing: &Preprocessing,
-    sender: &SyncSender<Prepared>,
+    prepare: &impl Fn(Picture) -> Result<T, Error>,
+    sender: &SyncSender<Result<T, Error>>,
 ) {
     for input in inputs {
-        let prepared = input.decode().map(|picture| preprocess(&picture, preprocessing));
+        let prepared = input.decode().map_err(Error::from).and_then(prepare);
         if sender.send(prepared).is_err() {
             return;
         }

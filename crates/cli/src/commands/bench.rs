@@ -1,11 +1,17 @@
 //! `effigy bench`: how fast a network is here, and how much of what the processor can do that is.
 
+mod boxes;
+
+use std::borrow::Cow;
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use effigy::engine::{Model, NodeTime, Options as EngineOptions};
-use effigy::{EfficientNet, Isa, Tensor};
+use effigy::arch::Network;
+use effigy::engine::{Model, NodeTime, Options as EngineOptions, Parameters};
+use effigy::weights::{self, LoadOptions, Loaded, Weights};
+use effigy::{Isa, Tensor};
 use effigy_kernels::peak;
 use serde::Serialize;
 
@@ -14,6 +20,7 @@ use crate::options::{MachineOptions, Size, positive};
 use crate::report::STRONG;
 use crate::table::{Table, bar};
 use crate::untrained::Untrained;
+use boxes::Boxes;
 
 /// Time that runs may take where their number is not given.
 const TIME: Duration = Duration::from_secs(3);
@@ -22,7 +29,7 @@ const RUNS: std::ops::RangeInclusive<usize> = 5..=200;
 /// Runs before those that count: threads wake up, memory is touched, plans are made.
 const WARM_UP: usize = 3;
 
-/// Measure a network's speed on this machine (with made-up weights)
+/// Measure a network's speed on this machine, with made-up weights or those of a file
 #[derive(Args, Debug)]
 #[command(
     after_help = "share_of_limit is the achieved share of the multiply-adds that the same threads do per second
@@ -30,11 +37,17 @@ with the same instruction set when nothing has to be loaded; it is measured in t
 
 Examples:
   effigy bench efficientnet-b0
-  effigy bench efficientnet-b0 --threads 1 -v"
+  effigy bench efficientnet-b0 --threads 1 -v
+  effigy bench efficientdet-d0
+  effigy bench --weights efficientdet-d0.pth"
 )]
 pub(crate) struct Options {
     /// Any name of a model
-    model: String,
+    #[arg(required_unless_present = "weights")]
+    model: Option<String>,
+    /// A checkpoint, instead of made-up weights; with MODEL, which model it is of
+    #[arg(long, short, value_name = "FILE")]
+    weights: Option<PathBuf>,
     /// Input size in pixels, such as 224 or 192x256 [default: the model's]
     #[arg(long, value_name = "HxW")]
     size: Option<Size>,
@@ -55,8 +68,8 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
-    let network = EfficientNet::from_name(&options.model)?;
-    let [height, width] = options.size.map_or(network.preprocessing.size, |Size(size)| size);
+    let (network, loaded) = network(options)?;
+    let [height, width] = options.size.map_or(network.size(), |Size(size)| size);
     let default = EngineOptions::default();
     let engine = EngineOptions {
         threads: options.machine.threads.unwrap_or(default.threads),
@@ -64,15 +77,26 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
         ..default
     };
     let graph = network.graph();
-    let model = Model::new(&graph, &Untrained::new(&graph), &engine)?;
-    let input = picture(options.batch, height, width, network.in_channels);
+    let model = match &loaded {
+        Some(weights) => Model::new(&graph, &Trained(weights), &engine)?,
+        None => Model::new(&graph, &Untrained::new(&graph), &engine)?,
+    };
+    let input = picture(options.batch, height, width, network.in_channels());
 
-    let times = measure(&model, &input, options.runs)?;
+    let times = measure(options.runs, || Ok(model.run_with(&input, |_| ())?))?;
+    let with_boxes = match &network {
+        Network::EfficientNet(_) => None,
+        Network::EfficientDet(network) => {
+            let boxes = Boxes::new(network, [height, width]);
+            let times = measure(options.runs, || boxes.run(&model, &input))?;
+            Some(milliseconds(percentile(&times, 0.5)))
+        }
+    };
     let peak = peak::flops(engine.isa, engine.threads);
     let macs = graph.macs(height, width);
     let median = percentile(&times, 0.5);
     let result = Figures {
-        model: network.name.clone(),
+        model: network.name().to_owned(),
         height,
         width,
         batch: options.batch,
@@ -85,6 +109,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
         images_per_s: options.batch as f64 / median.as_secs_f64(),
         peak_rss_mb: peak_rss_mb(),
         gmacs: macs as f64 / 1e9,
+        with_boxes_ms: with_boxes,
         share_of_limit: (2 * macs * options.batch as u64) as f64 / median.as_secs_f64() / peak,
     };
     let mut text = if options.json {
@@ -125,6 +150,30 @@ struct Figures {
     /// For one picture.
     gmacs: f64,
     share_of_limit: f64,
+    /// Of a detector: the median with post-processing, from the picture's input to its objects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    with_boxes_ms: Option<f64>,
+}
+
+/// The network that was asked for, and its weights where a file has them.
+fn network(options: &Options) -> Result<(Network, Option<Weights>), Failure> {
+    match (&options.weights, &options.model) {
+        (Some(path), model) => {
+            let load = LoadOptions { model: model.clone(), ..LoadOptions::default() };
+            let Loaded { network, weights, .. } = weights::load(path, &load)?;
+            Ok((network, Some(weights)))
+        }
+        (None, model) => Ok((Network::from_name(model.as_deref().unwrap_or_default())?, None)),
+    }
+}
+
+/// A checkpoint's weights as the engine takes them.
+struct Trained<'a>(&'a Weights);
+
+impl Parameters for Trained<'_> {
+    fn parameter(&self, name: &str) -> Option<Cow<'_, [f32]>> {
+        self.0.get(name).map(|parameter| parameter.values)
+    }
 }
 
 impl Figures {
@@ -134,10 +183,14 @@ impl Figures {
         let memory =
             self.peak_rss_mb.map(|mb| format!("  memory   {mb:.0} MB at most\n")).unwrap_or_default();
         let share = 100.0 * self.share_of_limit;
+        let boxes = match self.with_boxes_ms {
+            Some(ms) => format!("  boxes    {ms:.2} ms median with post-processing\n"),
+            None => String::new(),
+        };
         let plural = if *threads == 1 { "" } else { "s" };
         format!(
             "{STRONG}{model}{STRONG:#}  {height}×{width}, batch {batch}, {threads} thread{plural}, {}, {precision}\n\
-             \x20 latency  {median_ms:.2} ms median, {min_ms:.2} ms least, {p90_ms:.2} ms at 90 %  ({runs} runs)\n\
+             \x20 latency  {median_ms:.2} ms median, {min_ms:.2} ms least, {p90_ms:.2} ms at 90 %  ({runs} runs)\n{boxes}\
              \x20 speed    {:.1} pictures/s\n{memory}\
              \x20 limit    {share:.1} % of the {:.0} GFLOP/s measured here ({:.3} GMACs a picture)\n",
             isa.name(),
@@ -149,9 +202,12 @@ impl Figures {
 }
 
 /// Times of runs, sorted.
-fn measure(model: &Model, input: &Tensor, runs: Option<usize>) -> Result<Vec<Duration>, Failure> {
+fn measure(
+    runs: Option<usize>,
+    mut once: impl FnMut() -> Result<(), Failure>,
+) -> Result<Vec<Duration>, Failure> {
     for _ in 0..WARM_UP {
-        model.run(input)?;
+        once()?;
     }
     let start = Instant::now();
     let mut times = Vec::new();
@@ -161,7 +217,7 @@ fn measure(model: &Model, input: &Tensor, runs: Option<usize>) -> Result<Vec<Dur
     };
     while !enough(times.len()) {
         let run = Instant::now();
-        model.run(input)?;
+        once()?;
         times.push(run.elapsed());
     }
     times.sort_unstable();

@@ -57,12 +57,12 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
     let classes = classifier.network().classes;
 
     let mut unanswered = 0;
-    let preprocessing = &classifier.network().preprocessing;
-    let unread = pipeline::batches(
+    let unread = pipeline::tensors(
         &inputs.pictures,
-        preprocessing,
+        classifier.network(),
         pace,
         &mut progress,
+        |picture| classifier.prepare(picture),
         |positions, batch, progress| {
             let logits = classifier.logits(batch)?;
             for (&position, logits) in positions.iter().zip(logits.data().chunks_exact(classes)) {

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use effigy::arch::{Network, Top};
-use effigy::weights::{self, LoadOptions, Loaded, Precision};
+use effigy::weights::{self, ClassifierPolicy, LoadOptions, Loaded, Precision};
 
 use crate::failure::{Failure, Outcome};
-use crate::options::describe_input;
+use crate::options::{describe_input, positive};
 use crate::report;
 
 /// Write a checkpoint as safetensors, with its model, preprocessing and labels in it
@@ -27,6 +27,18 @@ pub(crate) struct Options {
     /// Names of the classes, one a line
     #[arg(long, short, value_name = "FILE")]
     labels: Option<PathBuf>,
+    /// With so many classes: a new classifier of zeros, to be trained, where the checkpoint has another number
+    #[arg(long, value_name = "N", value_parser = positive, group = "classifier")]
+    classes: Option<usize>,
+    /// Without the classifier: the network ends with the pooled features
+    #[arg(long, group = "classifier")]
+    no_classifier: bool,
+    /// Without the first class, which is «background» in TensorFlow's networks of 1001 classes
+    #[arg(long, group = "classifier")]
+    drop_background: bool,
+    /// For pictures of so many channels: the first convolution's weights are summed or repeated
+    #[arg(long, value_name = "N", value_parser = positive)]
+    in_channels: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -38,7 +50,12 @@ enum Dtype {
 
 pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
     distinct(&options.weights, &options.output)?;
-    let load = LoadOptions { model: options.model.clone(), ..LoadOptions::default() };
+    let load = LoadOptions {
+        model: options.model.clone(),
+        classifier: options.classifier(),
+        in_channels: options.in_channels,
+        ..LoadOptions::default()
+    };
     let Loaded { network, weights, family, labels, .. } = weights::load(&options.weights, &load)?;
     let labels = match &options.labels {
         Some(path) => {
@@ -65,6 +82,17 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
         describe_input(&network)
     ));
     Ok(Outcome::Done)
+}
+
+impl Options {
+    fn classifier(&self) -> ClassifierPolicy {
+        match (self.classes, self.no_classifier, self.drop_background) {
+            (Some(classes), ..) => ClassifierPolicy::Replace(classes),
+            (None, true, _) => ClassifierPolicy::Drop,
+            (None, _, true) => ClassifierPolicy::DropBackground,
+            _ => ClassifierPolicy::Keep,
+        }
+    }
 }
 
 /// Refuses a file that would be overwritten while it is read.

@@ -1,5 +1,7 @@
 //! `effigy eval`: how often a network is right.
 
+mod detection;
+
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -17,19 +19,24 @@ use crate::pipeline::{self, Pace};
 use crate::progress::Progress;
 use crate::report;
 
-/// Measure top-1 and top-5 accuracy on labelled pictures
+/// Measure accuracy on labelled pictures: top-1 and top-5, or COCO's AP of boxes
 #[derive(Args, Debug)]
 #[command(
-    after_help = "DATA is a folder with a file labels.tsv (columns `file` and `class_index`), or a folder of
-class folders. Class folders stand for the model's classes by their names, if all are labels
+    after_help = "DATA of a classifier is a folder with a file labels.tsv (columns `file` and `class_index`), or a
+folder of class folders. DATA of a detector is COCO's JSON, with --images, or a Pascal VOC folder.
+
+Class folders stand for the model's classes by their names, if all are labels
 of the model; otherwise by their sorted order, if there are as many as classes.
 
 Examples:
   effigy eval imagenet-val/
-  effigy eval flowers/ --weights flowers.pth --labels flowers.txt --predictions answers.tsv"
+  effigy eval flowers/ --weights flowers.pth --labels flowers.txt --predictions answers.tsv
+  effigy eval instances_val2017.json --images val2017/ --model tf_efficientdet_d0
+  effigy eval VOC2007/ --split test --weights voc.pth --per-class
+  effigy eval instances.json --images val/ --detections results.json"
 )]
 pub(crate) struct Options {
-    /// A folder of labelled pictures
+    /// A folder of labelled pictures, or COCO's JSON
     data: PathBuf,
     /// Names of the classes, one a line
     #[arg(long, short, value_name = "FILE")]
@@ -37,6 +44,21 @@ pub(crate) struct Options {
     /// Also write what was answered: file, class_index, predicted, top5 (comma-separated)
     #[arg(long, value_name = "FILE.tsv")]
     predictions: Option<PathBuf>,
+    /// The pictures of COCO's JSON
+    #[arg(long, value_name = "DIR")]
+    images: Option<PathBuf>,
+    /// Pascal VOC's split, such as test [default: all pictures]
+    #[arg(long, value_name = "NAME")]
+    split: Option<String>,
+    /// AP of every class, too
+    #[arg(long)]
+    per_class: bool,
+    /// Also write what a detector found, in COCO's result format
+    #[arg(long, value_name = "FILE.json")]
+    results: Option<PathBuf>,
+    /// Judge what this file holds, in COCO's result format, instead of running a network
+    #[arg(long, value_name = "FILE.json", conflicts_with_all = ["results", "weights", "model"])]
+    detections: Option<PathBuf>,
     /// Pictures that the network gets at a time
     #[arg(long, short, value_name = "N", default_value = "8", value_parser = positive)]
     batch: usize,
@@ -51,6 +73,10 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
+    if detection::holds_boxes(&options.data) { detection::run(options) } else { classify(options) }
+}
+
+fn classify(options: &Options) -> Result<Outcome, Failure> {
     let data = Dataset::open(&options.data)?;
     let mut loader = options.model.loader();
     if let Some(path) = &options.labels {
@@ -67,9 +93,10 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
     let mut accuracy = Accuracy::default();
     let mut answers = String::from("file\tclass_index\tpredicted\ttop5\n");
     let mut unanswered = 0;
-    let preprocessing = &classifier.network().preprocessing;
+    let network = classifier.network();
+    let prepare = |picture: &effigy::Picture| classifier.prepare(picture);
     let unread =
-        pipeline::batches(&pictures, preprocessing, pace, &mut progress, |positions, batch, progress| {
+        pipeline::tensors(&pictures, network, pace, &mut progress, prepare, |positions, batch, progress| {
             let logits = classifier.logits(batch)?;
             for (&position, logits) in positions.iter().zip(logits.data().chunks_exact(classes)) {
                 if let Err(error) = classifier.rank(logits) {

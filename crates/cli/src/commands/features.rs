@@ -71,12 +71,12 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
     let mut progress = Progress::new(inputs.pictures.len(), "pictures", options.progress);
     let mut arrays = Arrays::new(options, extractor.layers());
 
-    let preprocessing = &extractor.network().preprocessing;
-    let unread = pipeline::batches(
+    let unread = pipeline::tensors(
         &inputs.pictures,
-        preprocessing,
+        extractor.network(),
         pace,
         &mut progress,
+        |picture| extractor.prepare(picture),
         |positions, batch, progress| {
             let first = arrays.rows;
             arrays.push(extractor.extract_input(batch)?)?;

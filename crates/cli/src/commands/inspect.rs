@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use effigy::arch::{EfficientDet, EfficientNet, Network, Normalisation, Top};
+use effigy::arch::{Anchors, EfficientDet, EfficientNet, Network, Normalisation, Top};
 use effigy::weights::{Inspection, LoadOptions, inspect};
 use serde_json::json;
 
@@ -54,6 +54,7 @@ fn table(options: &Options, inspection: &Inspection) -> String {
     line("classes", network.and_then(classes).map(|classes| classes.to_string()));
     line("channels", network.map(|network| network.in_channels().to_string()));
     line("preprocessing", network.map(describe_input));
+    line("anchors", network.and_then(anchors));
     line("tensors", Some(inspection.tensors.len().to_string()));
     text += &list("assumptions", &inspection.assumptions);
     text += &list("problems", &inspection.problems);
@@ -67,12 +68,35 @@ fn table(options: &Options, inspection: &Inspection) -> String {
     text
 }
 
+/// A detector's anchors: `9 a cell on levels 3–7, from 4 strides, ratios 1×1 1.4×0.7 0.7×1.4, 49 104 at 512×512`.
+fn anchors(network: &Network) -> Option<String> {
+    let Network::EfficientDet(network) = network else { return None };
+    let (Anchors { base, ratios, .. }, levels) = (&network.anchors, network.levels());
+    let [height, width] = network.letterbox.size;
+    let ratios: Vec<String> =
+        ratios.iter().map(|ratio| format!("{:.3}×{:.3}", ratio.width, ratio.height)).collect();
+    Some(format!(
+        "{} a cell on levels {}–{}, from {base} strides, ratios {}; {} at {height}×{width}",
+        network.anchors.per_cell(),
+        levels.start(),
+        levels.end(),
+        ratios.join(" "),
+        grouped(network.anchors.count(levels.clone(), height, width) as u64),
+    ))
+}
+
 /// Classes; nothing without a classifier.
 fn classes(network: &Network) -> Option<usize> {
     match network {
         Network::EfficientNet(network) if network.top != Top::Classifier => None,
         network => Some(network.classes()),
     }
+}
+
+fn anchor_figures(network: &Network) -> Option<serde_json::Value> {
+    let Network::EfficientDet(EfficientDet { anchors, .. }) = network else { return None };
+    let ratios: Vec<[f64; 2]> = anchors.ratios.iter().map(|ratio| [ratio.width, ratio.height]).collect();
+    Some(json!({"base": anchors.base, "scales": anchors.scales, "ratios": ratios}))
 }
 
 fn list(head: &str, items: &[String]) -> String {
@@ -110,6 +134,7 @@ fn json(options: &Options, inspection: &Inspection) -> String {
         "classes": network.and_then(classes),
         "in_channels": network.map(Network::in_channels),
         "preprocessing": preprocessing,
+        "anchors": network.and_then(anchor_figures),
         "assumptions": inspection.assumptions,
         "problems": inspection.problems,
         "tensors": if options.tensors { json!(tensors.collect::<Vec<_>>()) } else { json!(inspection.tensors.len()) },

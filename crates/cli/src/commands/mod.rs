@@ -3,6 +3,7 @@
 mod bench;
 mod classify;
 mod convert;
+mod detect;
 mod eval;
 mod features;
 mod inspect;
@@ -16,6 +17,7 @@ use crate::failure::{Failure, Outcome};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Classify(classify::Options),
+    Detect(detect::Options),
     Features(features::Options),
     Eval(eval::Options),
     Models(models::Options),
@@ -29,6 +31,7 @@ impl Command {
     pub(crate) fn run(&self) -> Result<Outcome, Failure> {
         match self {
             Self::Classify(options) => classify::run(options),
+            Self::Detect(options) => detect::run(options),
             Self::Features(options) => features::run(options),
             Self::Eval(options) => eval::run(options),
             Self::Models(options) => models::run(options),

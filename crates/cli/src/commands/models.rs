@@ -3,9 +3,9 @@
 use std::io::Write;
 
 use clap::Args;
-use effigy::arch::{Variant, variants};
+use effigy::arch::{DetectorVariant, Network, Variant, detector_variants, variants};
 use effigy::weights::hub::{Hub, checkpoints};
-use effigy::{EfficientNet, Loader};
+use effigy::{EfficientDet, EfficientNet, Loader};
 use serde::Serialize;
 
 use crate::failure::{Failure, Outcome};
@@ -25,7 +25,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
     let text = match (options.checkpoints, options.json) {
         (false, false) => table(),
-        (false, true) => lines(&variants().iter().map(Row::new).collect::<Vec<_>>()),
+        (false, true) => lines(&rows()),
         (true, false) => checkpoint_table(),
         (true, true) => lines(&checkpoint_rows()),
     };
@@ -39,7 +39,12 @@ struct Row {
     params: u64,
     macs: u64,
     input: [usize; 2],
-    top1: f32,
+    /// Of a classifier: ImageNet top-1 in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top1: Option<f32>,
+    /// Of a detector: COCO val2017 AP in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ap: Option<f32>,
     weights: Availability,
 }
 
@@ -65,17 +70,36 @@ struct CheckpointRow {
     weights: Availability,
 }
 
+/// Classifiers, then detectors.
+fn rows() -> Vec<Row> {
+    variants()
+        .iter()
+        .map(Row::of_classifier)
+        .chain(detector_variants().iter().map(Row::of_detector))
+        .collect()
+}
+
 impl Row {
-    fn new(variant: &Variant) -> Self {
-        let network = EfficientNet::from_variant(variant);
-        let (graph, size) = (network.graph(), network.preprocessing.size);
+    fn of_classifier(variant: &Variant) -> Self {
+        let row = Self::new(variant.name, &EfficientNet::from_variant(variant).into());
+        Self { top1: Some(variant.published.top1), ..row }
+    }
+
+    fn of_detector(variant: &DetectorVariant) -> Self {
+        let row = Self::new(variant.name, &EfficientDet::from_variant(variant).into());
+        Self { ap: Some(variant.published.ap_val), ..row }
+    }
+
+    fn new(model: &'static str, network: &Network) -> Self {
+        let (graph, size) = (network.graph(), network.size());
         Self {
-            model: variant.name,
+            model,
             params: graph.param_count(),
             macs: graph.macs(size[0], size[1]),
             input: size,
-            top1: variant.published.top1,
-            weights: availability(variant.name),
+            top1: None,
+            ap: None,
+            weights: availability(model),
         }
     }
 }
@@ -106,20 +130,22 @@ fn availability(model: &str) -> Availability {
 }
 
 fn table() -> String {
-    let mut table = Table::new(&["model", ">parameters", ">MACs", ">input", ">top-1 %", "weights"]);
-    for row in variants().iter().map(Row::new) {
+    let mut table = Table::new(&["model", ">parameters", ">MACs", ">input", ">top-1 %", ">AP %", "weights"]);
+    let score = |score: Option<f32>| score.map(|score| format!("{score:.1}")).unwrap_or_default();
+    for row in rows() {
         let [height, width] = row.input;
         table.row([
             row.model.to_owned(),
             short(row.params),
             short(row.macs),
             format!("{height}×{width}"),
-            format!("{:.1}", row.top1),
+            score(row.top1),
+            score(row.ap),
             row.weights.words().to_owned(),
         ]);
     }
     table.format()
-        + "\ntop-1 as published. Also: timm's and torchvision's names, efficientnet-phi-1.7,\n\
+        + "\ntop-1 (ImageNet) and AP (COCO val2017) as published. Also: timm's, torchvision's and effdet's names, efficientnet-phi-1.7,\n\
            efficientnet-w1.2-d1.4-r300. `effigy models --checkpoints` lists what can be downloaded.\n"
 }
 

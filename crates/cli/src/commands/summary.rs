@@ -3,8 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use effigy::EfficientNet;
-use effigy::arch::{Activation, Extent, Fusion, Node, Op};
+use effigy::arch::{Activation, Extent, Fusion, Network, Node, Op};
 use serde::Serialize;
 
 use crate::failure::{Failure, Outcome};
@@ -17,17 +16,18 @@ use crate::table::{Table, grouped, short};
 #[command(after_help = "Examples:
   effigy summary efficientnet-b0
   effigy summary efficientnet-phi-1.7 --size 192x256
-  effigy summary tf_efficientnetv2_s --nodes")]
+  effigy summary tf_efficientnetv2_s --nodes
+  effigy summary efficientdet-d0")]
 pub(crate) struct Options {
-    /// Any name of a model: published, timm's, torchvision's, efficientnet-phi-1.7 or
+    /// Any name of a model: published, timm's, torchvision's, effdet's, efficientnet-phi-1.7 or
     /// efficientnet-w1.2-d1.4-r300
     model: String,
     /// Input size in pixels, such as 224 or 192x256 [default: the model's]
     #[arg(long, value_name = "HxW")]
     size: Option<Size>,
-    /// Number of classes
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = crate::options::positive)]
-    classes: usize,
+    /// Number of classes, or class slots of a detector [default: the model's]
+    #[arg(long, value_name = "N", value_parser = crate::options::positive)]
+    classes: Option<usize>,
     /// Every node instead of every block
     #[arg(long)]
     nodes: bool,
@@ -37,8 +37,12 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
-    let network = EfficientNet::from_name(&options.model)?.with_classes(options.classes);
-    let size = options.size.map_or(network.preprocessing.size, |Size(size)| size);
+    let network = match (Network::from_name(&options.model)?, options.classes) {
+        (Network::EfficientNet(network), Some(classes)) => network.with_classes(classes).into(),
+        (Network::EfficientDet(network), Some(classes)) => network.with_classes(classes).into(),
+        (network, None) => network,
+    };
+    let size = options.size.map_or(network.size(), |Size(size)| size);
     let summary = Summary::new(&network, size);
     let text = if options.json {
         serde_json::to_string(&summary).expect("text and numbers are always valid JSON") + "\n"
@@ -74,7 +78,7 @@ struct Layer {
 }
 
 impl Summary {
-    fn new(network: &EfficientNet, [height, width]: [usize; 2]) -> Self {
+    fn new(network: &Network, [height, width]: [usize; 2]) -> Self {
         let graph = network.graph();
         let (extents, macs) = (graph.extents(height, width), graph.node_macs(height, width));
         let layer = |((node, extent), macs): ((&Node, Extent), u64)| Layer {
@@ -87,7 +91,7 @@ impl Summary {
         let values: u64 =
             graph.param_specs().iter().map(|spec| spec.shape.iter().product::<usize>() as u64).sum();
         Self {
-            model: network.name.clone(),
+            model: network.name().to_owned(),
             params: graph.param_count(),
             macs: graph.macs(height, width),
             input: [height, width],
@@ -185,10 +189,13 @@ fn blocks(layers: &[Layer]) -> Vec<Layer> {
     rows
 }
 
-/// The part of a node's name that names its block: `blocks.3`, `stem`, `head`, `head.pool`.
+/// The part of a node's name that names its block: `blocks.3`, `stem`, `head`, `head.pool`; of a detector
+/// `resample.p6`, `bifpn.2`, `class`, `box`.
 fn block(name: &str) -> &str {
     let end = match name.split('.').next() {
-        Some("blocks") => name.match_indices('.').nth(1).map(|(at, _)| at),
+        Some("class") => Some("class".len()),
+        Some("box") => Some("box".len()),
+        Some("blocks" | "bifpn" | "resample") => name.match_indices('.').nth(1).map(|(at, _)| at),
         Some("stem") => Some("stem".len()),
         Some("head") if ["head.conv", "head.bn", "head.act"].contains(&name) => Some("head".len()),
         _ => None,
@@ -202,7 +209,7 @@ mod tests {
 
     #[test]
     fn blocks_sum_to_the_whole() {
-        let network = EfficientNet::from_name("efficientnet-b0").unwrap();
+        let network = Network::from_name("efficientnet-b0").unwrap();
         let summary = Summary::new(&network, [224, 224]);
         assert_eq!(summary.params, 5_288_548);
         let rows = blocks(&summary.layers);

@@ -1,0 +1,51 @@
+//! A detector with its post-processing, as `effigy detect` runs it.
+
+use effigy::arch::AnchorBox;
+use effigy::engine::{Model, Value};
+use effigy::vision::{Level, Placement, detections};
+use effigy::{EfficientDet, PostProcessing, Tensor};
+
+use crate::failure::Failure;
+
+pub(super) struct Boxes {
+    classes: usize,
+    anchors: Vec<AnchorBox>,
+    placement: Placement,
+    options: PostProcessing,
+}
+
+impl Boxes {
+    pub(super) fn new(network: &EfficientDet, size: [usize; 2]) -> Self {
+        Self {
+            classes: network.classes,
+            anchors: network.anchor_boxes(size[0], size[1]),
+            placement: Placement::new(size, &network.clone().with_size(size[0], size[1]).letterbox),
+            options: PostProcessing::EFFDET,
+        }
+    }
+
+    /// Runs the network and finds the objects in its answers.
+    pub(super) fn run(&self, model: &Model, input: &Tensor) -> Result<(), Failure> {
+        let pictures = input.shape()[0];
+        let find = |outputs: &[Value<'_>]| {
+            let (pairs, _) = outputs.as_chunks::<2>();
+            (0..pictures).try_for_each(|picture| {
+                let levels: Vec<Level<'_>> = pairs
+                    .iter()
+                    .map(|[class, offsets]| Level {
+                        class_logits: of(class, picture),
+                        box_offsets: of(offsets, picture),
+                    })
+                    .collect();
+                detections(&levels, &self.anchors, self.classes, &self.placement, &self.options).map(drop)
+            })
+        };
+        Ok(model.run_with(input, find)?.map_err(effigy::Error::from)?)
+    }
+}
+
+/// One picture's part of a batch.
+fn of<'a>(value: &'a Value<'_>, picture: usize) -> &'a [f32] {
+    let length = value.data.len() / value.shape[0];
+    &value.data[picture * length..(picture + 1) * length]
+}
