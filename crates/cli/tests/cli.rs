@@ -1,45 +1,17 @@
 //! The built command, as people and programs call it.
 
+mod common;
+
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 
+use common::{code, effigy, json, photo, run, stderr, stdout};
 use serde_json::Value;
 use tempfile::TempDir;
 
 const CATS: [&str; 3] = ["Egyptian cat", "tiger cat", "tabby"];
-
-fn photo() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../effigy/assets/chelsea.jpg")
-}
-
-fn effigy() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_effigy"));
-    command.env("EFFIGY_OFFLINE", "1").env("EFFIGY_THREADS", "1").env_remove("EFFIGY_ISA");
-    command
-}
-
-/// Runs `effigy` with arguments in a folder.
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    effigy().current_dir(folder).args(arguments).output().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().expect("not ended by a signal")
-}
-
-fn json(output: &Output) -> Vec<Value> {
-    stdout(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
 
 fn keys(value: &Value) -> Vec<&str> {
     let mut keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
@@ -259,6 +231,23 @@ fn convert_and_inspect_round_trip() {
 }
 
 #[test]
+fn convert_changes_the_classifier_and_the_channels() {
+    let folder = folder();
+    let lite0 = Path::new(env!("CARGO_MANIFEST_DIR")).join("../effigy/assets/efficientnet-lite0.safetensors");
+    let changed = |arguments: &[&str]| {
+        let output = run(
+            folder.path(),
+            &[&["convert", lite0.to_str().unwrap(), "-o", "o.safetensors"], arguments].concat(),
+        );
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        json(&run(folder.path(), &["inspect", "--json", "o.safetensors"])).remove(0)
+    };
+    assert_eq!(changed(&["--classes", "7"])["classes"], 7);
+    assert_eq!(changed(&["--no-classifier"])["classes"], Value::Null);
+    assert_eq!(changed(&["--in-channels", "1"])["in_channels"], 1);
+}
+
+#[test]
 fn models_lists_every_variant() {
     let output = run(Path::new("."), &["models"]);
     let text = stdout(&output);
@@ -266,7 +255,13 @@ fn models_lists_every_variant() {
         assert!(text.lines().any(|line| line.starts_with(&format!("{} ", variant.name))), "{}", variant.name);
     }
     let lines = json(&run(Path::new("."), &["models", "--json"]));
-    assert_eq!(lines.len(), effigy::arch::variants().len());
+    let detectors = effigy::arch::detector_variants();
+    assert_eq!(lines.len(), effigy::arch::variants().len() + detectors.len());
+    for detector in detectors {
+        let line = lines.iter().find(|line| line["model"] == detector.name).unwrap();
+        assert_eq!(line["params"], detector.published.params, "{}", detector.name);
+        assert!(line["ap"].as_f64().is_some() && line["top1"].is_null(), "{line}");
+    }
     let lite0 = lines.iter().find(|line| line["model"] == "efficientnet-lite0").unwrap();
     assert_eq!((&lite0["params"], &lite0["weights"]), (&Value::from(4_652_008), &Value::from("embedded")));
 }
@@ -284,6 +279,20 @@ fn summary_counts() {
     assert_eq!(Value::from(sum("macs")), summary["macs"]);
     let odd = &json(&run(Path::new("."), &["summary", "efficientnet-b0", "--json", "--size", "193x257"]))[0];
     assert_eq!(odd["input"], serde_json::json!([193, 257]));
+}
+
+#[test]
+fn summary_and_bench_know_detectors() {
+    let summary = &json(&run(Path::new("."), &["summary", "efficientdet-d0", "--json"]))[0];
+    assert_eq!((&summary["params"], &summary["input"]), (&3_880_067.into(), &serde_json::json!([512, 512])));
+    let text = stdout(&run(Path::new("."), &["summary", "efficientdet-d0", "--classes", "3"]));
+    for part in ["blocks.15", "resample.p6", "bifpn.2", "class", "box"] {
+        assert!(text.lines().any(|line| line.starts_with(&format!("{part} "))), "{part}: {text}");
+    }
+    let arguments = ["bench", "efficientdet-lite0", "--size", "64", "--runs", "2", "--json"];
+    let output = run(Path::new("."), &arguments);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(json(&output)[0]["with_boxes_ms"].as_f64().unwrap() > 0.0);
 }
 
 #[test]

@@ -122,8 +122,8 @@ impl Finder {
             score: options.score,
             suppression,
             clip: Clip::Picture,
-            // Those of other classes do not take the places of the wanted ones.
-            max_detections: if options.classes.is_empty() { options.max_detections } else { usize::MAX },
+            // Those that are not wanted do not take the places of others.
+            max_detections: usize::MAX,
             ..PostProcessing::EFFDET
         });
         if let Some(path) = &options.labels {
@@ -144,6 +144,8 @@ impl Finder {
 
     fn find(&self, pictures: Vec<Prepared>) -> Vec<Result<Vec<Detection>, effigy::Error>> {
         let wanted = |mut found: Vec<Detection>| {
+            // In what a letterbox adds to a picture, something may be found of which nothing is in the picture.
+            found.retain(|object| !object.bounds.is_degenerate());
             if let Some(classes) = &self.classes {
                 found.retain(|object| classes.contains(&object.class_index));
             }

@@ -145,8 +145,9 @@ fn table() -> String {
         ]);
     }
     table.format()
-        + "\ntop-1 (ImageNet) and AP (COCO val2017) as published. Also: timm's, torchvision's and effdet's names, efficientnet-phi-1.7,\n\
-           efficientnet-w1.2-d1.4-r300. `effigy models --checkpoints` lists what can be downloaded.\n"
+        + "\ntop-1 (ImageNet) and AP (COCO val2017) as published. Also: timm's, torchvision's and\n\
+           effdet's names, efficientnet-phi-1.7, efficientnet-w1.2-d1.4-r300.\n\
+           `effigy models --checkpoints` lists what can be downloaded.\n"
 }
 
 fn checkpoint_rows() -> Vec<CheckpointRow> {

@@ -1,5 +1,6 @@
 //! `effigy summary`: what a network is made of.
 
+use std::collections::HashSet;
 use std::io::Write;
 
 use clap::Args;
@@ -81,11 +82,13 @@ impl Summary {
     fn new(network: &Network, [height, width]: [usize; 2]) -> Self {
         let graph = network.graph();
         let (extents, macs) = (graph.extents(height, width), graph.node_macs(height, width));
+        // The heads of a detector share their convolutions' parameters among levels: the first has them.
+        let mut counted = HashSet::new();
         let layer = |((node, extent), macs): ((&Node, Extent), u64)| Layer {
             name: node.name.clone(),
             op: describe(&node.op),
             output: [extent.height, extent.width, extent.channels],
-            params: params(node),
+            params: params(node, &mut counted),
             macs,
         };
         let values: u64 =
@@ -127,9 +130,10 @@ impl Summary {
     }
 }
 
-/// Trainable values of a node.
-fn params(node: &Node) -> u64 {
+/// Trainable values of a node that no node before it has; `counted` are the names of those.
+fn params(node: &Node, counted: &mut HashSet<String>) -> u64 {
     let specs = node.param_specs().into_iter().filter(|spec| spec.role.is_trainable());
+    let specs = specs.filter(|spec| counted.insert(spec.name.clone()));
     specs.map(|spec| spec.shape.iter().product::<usize>() as u64).sum()
 }
 
@@ -162,20 +166,24 @@ fn describe(op: &Op) -> String {
     }
 }
 
-/// One row for the stem, each block and each part of the head, with the sums of their nodes.
+/// One row for the stem, each block and each part of the head, with the sums of their nodes. A detector's
+/// heads are a row each, whose output is that of the finest level.
 fn blocks(layers: &[Layer]) -> Vec<Layer> {
     let mut rows: Vec<Layer> = Vec::new();
-    let mut convs: Vec<String> = Vec::new();
+    let mut convs: Vec<Vec<String>> = Vec::new();
     for layer in layers {
         let name = block(&layer.name);
-        if rows.last().is_none_or(|row| row.name != name) {
+        let at = rows.iter().position(|row| row.name == name).unwrap_or_else(|| {
             rows.push(Layer { name: name.to_owned(), op: String::new(), output: [0; 3], params: 0, macs: 0 });
-            convs.clear();
+            convs.push(Vec::new());
+            rows.len() - 1
+        });
+        if at + 1 == rows.len() {
+            rows[at].output = layer.output;
         }
-        let row = rows.last_mut().expect("just pushed");
-        row.output = layer.output;
-        row.params += layer.params;
-        row.macs += layer.macs;
+        rows[at].params += layer.params;
+        rows[at].macs += layer.macs;
+        let convs = &mut convs[at];
         if layer.name.contains(".se.") {
             if convs.last().is_none_or(|last| last != "squeeze") {
                 convs.push("squeeze".into());
@@ -183,7 +191,15 @@ fn blocks(layers: &[Layer]) -> Vec<Layer> {
         } else if layer.op.contains('×') || matches!(layer.op.as_str(), "linear" | "mean" | "add") {
             convs.push(layer.op.clone());
         }
-        row.op = convs.join(" → ").replace(" → add", ", residual");
+    }
+    for (row, convs) in rows.iter_mut().zip(&convs) {
+        row.op = match row.name.split('.').next() {
+            Some("bifpn" | "class" | "box") => {
+                let count = convs.iter().filter(|op| op.starts_with("depthwise")).count();
+                format!("{count} separable convolutions")
+            }
+            _ => convs.join(" → ").replace(" → add", ", residual"),
+        };
     }
     rows.retain(|row| row.name != "head.dropout");
     rows
@@ -206,6 +222,18 @@ fn block(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_of_a_detector_sum_to_the_whole() {
+        let network = Network::from_name("efficientdet-d0").unwrap();
+        let summary = Summary::new(&network, [512, 512]);
+        assert_eq!(summary.layers.iter().map(|layer| layer.params).sum::<u64>(), 3_880_067);
+        let rows = blocks(&summary.layers);
+        assert_eq!(rows.iter().map(|row| row.params).sum::<u64>(), 3_880_067);
+        assert_eq!(rows.iter().map(|row| row.macs).sum::<u64>(), summary.macs);
+        let class = rows.iter().find(|row| row.name == "class").unwrap();
+        assert_eq!((class.output, class.op.as_str()), ([64, 64, 810], "20 separable convolutions"));
+    }
 
     #[test]
     fn blocks_sum_to_the_whole() {

@@ -78,7 +78,7 @@ impl Canvas {
     /// Takes away a share (0..=1) of the light.
     pub(super) fn darken(&mut self, area: Rectangle, share: f32) {
         let keep = ((1.0 - share) * 256.0) as u32;
-        self.each(area, |pixel| *pixel = pixel.map(|channel| (u32::from(channel) * keep >> 8) as u8));
+        self.each(area, |pixel| *pixel = pixel.map(|channel| ((u32::from(channel) * keep) >> 8) as u8));
     }
 
     /// Draws on the four sides of a frame, `line` pixels inwards; no pixel twice.
@@ -104,7 +104,7 @@ impl Canvas {
         let cover = (cover.clamp(0.0, 1.0) * 256.0) as u32;
         self.each(Rectangle::at(x, y, 1, 1), |pixel| {
             for (below, above) in pixel.iter_mut().zip(colour) {
-                *below = (u32::from(*below) * (256 - cover) + u32::from(above) * cover >> 8) as u8;
+                *below = ((u32::from(*below) * (256 - cover) + u32::from(above) * cover) >> 8) as u8;
             }
         });
     }

@@ -40,7 +40,7 @@ impl Found<'_> {
     }
 
     /// The contract with programs: `{"path", "width", "height", "detections": [{"box", "class_index", "label",
-    /// "score"}]}`, boxes as x1, y1, x2, y2 in pixels of the picture; of a video also `"frame"`, `"time_s"`.
+    /// "score"}]}`, boxes are a `PixelBox`'s edges in their order; of a video also `"frame"`, `"time_s"`.
     pub(super) fn json(&self) -> String {
         let objects = self.detections.iter().map(|found| {
             let PixelBox { x1, y1, x2, y2 } = found.bounds;
