@@ -91,3 +91,21 @@ fn what_is_beside_the_picture() {
     let plain = by("zylo117", [3, 2]);
     assert_eq!((plain.interpolation, plain.fit), (Interpolation::PlainBilinear, Fit::ScalePerSide));
 }
+
+#[test]
+#[ignore = "prints how long it takes: cargo test -p effigy-vision --release -- --ignored --nocapture times"]
+fn times() {
+    for (width, height) in [(640, 480), (4000, 3000)] {
+        let source = common::noise(width, height, 3);
+        for code in ["effdet", "zylo117", "official"] {
+            let mut input = vec![0.0; 512 * 512 * 3];
+            let mut times = [0; 11].map(|_| {
+                let start = std::time::Instant::now();
+                letterbox_into(&source, &by(code, [512, 512]), &mut input);
+                start.elapsed().as_secs_f64() * 1e3
+            });
+            times.sort_by(f64::total_cmp);
+            println!("{width}×{height}, {code}: {:.2} ms, least {:.2}", times[5], times[0]);
+        }
+    }
+}

@@ -16,7 +16,9 @@ pub(super) struct Candidate {
 }
 
 /// Logits that are compared at once.
-const BLOCK: usize = 64;
+const BLOCK: usize = 32;
+/// What a vector register, or two, hold.
+const LANES: usize = 8;
 
 /// Which logits become candidates.
 pub(super) struct Selection<'a> {
@@ -131,10 +133,16 @@ impl Scan<'_> {
     }
 }
 
-/// Whether every logit is finite and at most `cut`.
+/// Whether every logit is finite and at most `cut`, counted in [`LANES`] side by side.
 #[inline]
 fn all_below(block: &[f32; BLOCK], cut: f32) -> bool {
-    block.iter().fold(true, |below, &logit| below & (logit <= cut) & (logit >= f32::MIN))
+    let mut below = [0; LANES];
+    for logits in block.as_chunks::<LANES>().0 {
+        for (below, &logit) in below.iter_mut().zip(logits) {
+            *below += u32::from(logit <= cut) & u32::from(logit >= f32::MIN);
+        }
+    }
+    below == [(BLOCK / LANES) as u32; LANES]
 }
 
 /// The highest logits of those pushed, in the order of their indices.
