@@ -211,7 +211,7 @@ fn detect_pictures(
             let text = if options.json { found.json() } else { format!("{gap}{}", found.block()) };
             progress.aside(|| anstream::stdout().write_all(text.as_bytes()))?;
             if let (Some(folder), Some(picture)) = (folder, picture)
-                && let Err(failure) = folder.write(&inputs.names[position], found.draw(picture))
+                && let Err(failure) = folder.write(&inputs.names[position], &found.draw(picture))
             {
                 failed += 1;
                 progress.error(failure);

@@ -11,40 +11,40 @@ use effigy::arch::{EfficientDet, Network, ParamRole, ParamSpec};
 use effigy::weights::{Precision, Weights, convert};
 use serde_json::Value;
 
-pub fn photo() -> PathBuf {
+pub(crate) fn photo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../effigy/assets/chelsea.jpg")
 }
 
-pub fn effigy() -> Command {
+pub(crate) fn effigy() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_effigy"));
     command.env("EFFIGY_OFFLINE", "1").env("EFFIGY_THREADS", "1").env_remove("EFFIGY_ISA");
     command
 }
 
 /// Runs `effigy` with arguments in a folder.
-pub fn run(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
     effigy().current_dir(folder).args(arguments).output().unwrap()
 }
 
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-pub fn code(output: &Output) -> i32 {
+pub(crate) fn code(output: &Output) -> i32 {
     output.status.code().expect("not ended by a signal")
 }
 
-pub fn json(output: &Output) -> Vec<Value> {
+pub(crate) fn json(output: &Output) -> Vec<Value> {
     stdout(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// Writes a made-up EfficientDet-Lite0 for small pictures, of classes a, b and c; its answers are `bias` and
 /// noise.
-pub fn write_detector(path: &Path, bias: f32) {
+pub(crate) fn write_detector(path: &Path, bias: f32) {
     let network = EfficientDet::from_name("efficientdet-lite0").unwrap().with_classes(3).with_size(64, 64);
     let specs = network.graph().param_specs();
     let tensors = specs.into_iter().map(|spec| (spec.name.clone(), made_up(&spec, bias)));

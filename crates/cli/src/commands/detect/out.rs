@@ -60,11 +60,11 @@ impl Folder {
     }
 
     /// Writes a picture; whole, or not at all.
-    pub(super) fn write(&self, name: &Path, picture: Picture) -> Result<(), Failure> {
+    pub(super) fn write(&self, name: &Path, picture: &Picture) -> Result<(), Failure> {
         let path = self.picture(name);
         let format = PictureFormat::of(&path).unwrap_or(PictureFormat::Png);
         let bytes =
-            encode(&picture, format).map_err(|source| Failure::Encode { path: path.clone(), source })?;
+            encode(picture, format).map_err(|source| Failure::Encode { path: path.clone(), source })?;
         let written = std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).and_then(|()| {
             let mut file = beside(&path)?;
             file.write_all(&bytes)?;
