@@ -82,7 +82,7 @@ fn what_is_beside_the_picture() {
     let normalisation = Normalisation::HALF;
     for (fill, expected) in [(Fill::Mean, 0.0), (Fill::MeanByte, 128.0 / 127.5 - 1.0), (Fill::Black, -1.0)] {
         let options = Letterbox { fill, normalisation, ..by("effdet", [3, 2]) };
-        let mut batch = vec![f32::NAN; 36];
+        let mut batch = [f32::NAN; 36];
         letterbox_into(&white, &options, &mut batch[18..]);
         assert!(batch[..18].iter().all(|sample| sample.is_nan()));
         assert!(batch[18..24].iter().all(|&sample| sample == 1.0));
