@@ -178,7 +178,8 @@ fn blocks(layers: &[Layer]) -> Vec<Layer> {
             convs.push(Vec::new());
             rows.len() - 1
         });
-        if at + 1 == rows.len() {
+        let is_coarser = layer.output[0] < rows[at].output[0];
+        if !(matches!(name, "class" | "box") && is_coarser) {
             rows[at].output = layer.output;
         }
         rows[at].params += layer.params;
@@ -233,6 +234,7 @@ mod tests {
         assert_eq!(rows.iter().map(|row| row.macs).sum::<u64>(), summary.macs);
         let class = rows.iter().find(|row| row.name == "class").unwrap();
         assert_eq!((class.output, class.op.as_str()), ([64, 64, 810], "20 separable convolutions"));
+        assert_eq!(rows.last().unwrap().output, [64, 64, 36]);
     }
 
     #[test]
