@@ -3,6 +3,7 @@
 //! Results go to standard output, progress and messages to standard error. Exit codes: 0 done, 1 something
 //! failed (named on standard error, the rest still done), 2 wrong usage.
 
+mod anchors;
 mod commands;
 mod failure;
 mod inputs;

@@ -18,13 +18,13 @@ const DEFAULT_MODEL: &str = "efficientnet-lite0";
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ModelOptions {
     /// A published model (see `effigy models`); with --weights, the model that the file is of
-    /// [default: efficientnet-lite0]
+    /// [default: efficientnet-lite0, or for boxes none]
     #[arg(long, short, value_name = "NAME")]
     pub(crate) model: Option<String>,
     /// How a published model was trained
     #[arg(long, value_name = "TRAINING", conflicts_with = "weights")]
     variant: Option<Variant>,
-    /// A checkpoint: .pth or safetensors, of lukemelas', timm's, torchvision's or effigy's naming
+    /// A checkpoint: .pth, safetensors or TensorFlow's, of any family that effigy knows
     #[arg(long, short, value_name = "FILE")]
     pub(crate) weights: Option<PathBuf>,
     #[command(flatten)]
@@ -51,7 +51,7 @@ pub(crate) struct Preparation {
     /// Input size in pixels, such as 224 or 192x256 [default: the model's]
     #[arg(long, value_name = "HxW")]
     pub(crate) size: Option<Size>,
-    /// Share of the resized picture's side that the centre crop keeps, 0..1
+    /// Share of the resized picture's side that the centre crop keeps, 0..1; detectors see whole pictures
     #[arg(long, value_name = "SHARE")]
     crop_pct: Option<f32>,
     /// Resize filter

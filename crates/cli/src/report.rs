@@ -13,6 +13,7 @@ pub(crate) const FAINT: Style = Style::new().dimmed();
 /// Bars.
 pub(crate) const BAR: Style = AnsiColor::Cyan.on_default();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
 /// Set once by `main`; a flag that every message would otherwise have to be handed.
 static QUIET: AtomicBool = AtomicBool::new(false);
@@ -28,6 +29,11 @@ pub(crate) fn is_quiet() -> bool {
 /// Says what went wrong; also under `--quiet`.
 pub(crate) fn error(message: impl Display) {
     let _ = writeln!(anstream::stderr(), "{ERROR}error:{ERROR:#} {message}");
+}
+
+/// Says what is likely to be a mistake; also under `--quiet`.
+pub(crate) fn warning(message: impl Display) {
+    let _ = writeln!(anstream::stderr(), "{WARNING}warning:{WARNING:#} {message}");
 }
 
 /// Says what may be good to know.

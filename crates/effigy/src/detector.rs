@@ -155,7 +155,9 @@ impl Detector {
             .collect();
         let found =
             detections(&levels, &self.anchors, self.network().classes, placement, &self.post_processing)?;
-        Ok(found.into_iter().map(|found| self.name(found)).collect())
+        // Boxes in what a letterbox adds to a picture have nothing of the picture in them.
+        let found = found.into_iter().filter(|found| !found.bounds.is_degenerate());
+        Ok(found.map(|found| self.name(found)).collect())
     }
 
     fn name(&self, ScoredBox { bounds, class_index, score }: ScoredBox) -> Detection {
@@ -178,6 +180,12 @@ impl Detector {
     #[must_use]
     pub fn post_processing(&self) -> &PostProcessing {
         &self.post_processing
+    }
+
+    /// The same detector with another way from the network's answer to objects.
+    #[must_use]
+    pub fn with_post_processing(self, post_processing: PostProcessing) -> Self {
+        Self { post_processing, ..self }
     }
 
     /// What was taken for granted about weights that do not say it themselves, a sentence each.

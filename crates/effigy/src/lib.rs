@@ -47,6 +47,7 @@ pub use effigy_arch::{Anchors, EfficientDet, EfficientNet, Interpolation, Letter
 pub use effigy_engine::Isa;
 pub use effigy_tensor::Tensor;
 pub use effigy_vision::{
-    Limits, Picture, PixelBox, PostProcessing, decode_bytes, decode_file, preprocess, preprocess_into,
+    Limits, Picture, PixelBox, PostProcessing, Suppression, decode_bytes, decode_file, preprocess,
+    preprocess_into,
 };
 pub use effigy_weights::hub::{Progress as DownloadProgress, Training};

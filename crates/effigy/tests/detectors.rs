@@ -48,7 +48,7 @@ struct Case {
 #[derive(Deserialize)]
 struct SomeAnchors {
     count: usize,
-    /// y1, x1, y2, x2 of the sampled ones.
+    /// Of the sampled ones, in the order of [`AnchorBox`]'s fields.
     boxes: Vec<[f32; 4]>,
 }
 
@@ -60,7 +60,7 @@ struct Photo {
     width: usize,
     score: f32,
     iou: f32,
-    /// x1, y1, x2, y2, score, class slot; the best first.
+    /// Corners in the order of [`PixelBox`]'s fields, score, class slot; the best first.
     detections: Vec<[f64; 6]>,
 }
 

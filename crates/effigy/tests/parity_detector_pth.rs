@@ -3,7 +3,7 @@
 //! `scripts/parity/run.py` makes the files and calls this test once per detector. `EFFIGY_PARITY_DETECTOR`
 //! is the detector's name, `EFFIGY_PARITY` a folder with `weights.pth` and `expected.safetensors`. That holds
 //! `0.input` (and 1, 2), `0.anchors`, the outputs as `0.class.p3`, and `inner.NAME` for the inner maps of the
-//! first input; `photo.detections` (x1, y1, x2, y2, score, class slot) of the photo beside the goldens,
+//! first input; `photo.detections` (`PixelBox`'s fields, score, class slot) of the photo beside the goldens,
 //! `photo.size` (height and width of the network's input) and `photo.options` (score and IoU).
 
 mod generator;

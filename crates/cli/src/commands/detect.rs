@@ -9,8 +9,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use effigy::vision::{Clip, Suppression};
-use effigy::{Detection, Detector, Labels, Picture, PostProcessing, Prepared};
+use effigy::{Detector, Labels, Picture, PostProcessing, Prepared};
 
+use crate::anchors::AnchorOptions;
 use crate::failure::{Failure, Outcome};
 use crate::inputs::Inputs;
 use crate::interrupt;
@@ -71,6 +72,8 @@ pub(crate) struct Options {
     progress: bool,
     #[command(flatten)]
     model: ModelOptions,
+    #[command(flatten)]
+    anchors: AnchorOptions,
 }
 
 pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
@@ -96,11 +99,9 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
     Ok(Outcome::of(failed))
 }
 
-/// A detector, and which of its answers are wanted.
+/// A detector as it was asked for.
 struct Finder {
     detector: Detector,
-    classes: Option<Vec<usize>>,
-    max_detections: usize,
 }
 
 /// A picture on its way through the network.
@@ -118,12 +119,12 @@ impl Finder {
             true => Suppression::Soft { sigma: SIGMA, iou: 1.0 },
             false => Suppression::Hard { iou: options.iou },
         };
-        let mut loader = options.model.detector_loader()?.post_processing(PostProcessing {
+        let loader = options.anchors.apply(options.model.detector_loader()?);
+        let mut loader = loader.post_processing(PostProcessing {
             score: options.score,
             suppression,
             clip: Clip::Picture,
-            // Those that are not wanted do not take the places of others.
-            max_detections: usize::MAX,
+            max_detections: options.max_detections,
             ..PostProcessing::EFFDET
         });
         if let Some(path) = &options.labels {
@@ -131,29 +132,18 @@ impl Finder {
         }
         let detector = loader.detector()?;
         options.model.note_detector(&detector);
-        let classes: Result<Vec<usize>, Failure> =
-            options.classes.iter().map(|class| class_index(&detector, class)).collect();
-        let classes = Some(classes?).filter(|classes| !classes.is_empty());
-        Ok(Self { detector, classes, max_detections: options.max_detections })
+        if options.classes.is_empty() {
+            return Ok(Self { detector });
+        }
+        let classes = options.classes.iter().map(|class| class_index(&detector, class));
+        let classes = Some(classes.collect::<Result<_, _>>()?);
+        let post_processing = PostProcessing { classes, ..detector.post_processing().clone() };
+        Ok(Self { detector: detector.with_post_processing(post_processing) })
     }
 
     fn prepare(&self, picture: Picture, keep: bool) -> Work {
         let (width, height) = (picture.width(), picture.height());
         Work { prepared: self.detector.prepare(&picture), width, height, picture: keep.then_some(picture) }
-    }
-
-    fn find(&self, pictures: Vec<Prepared>) -> Vec<Result<Vec<Detection>, effigy::Error>> {
-        let wanted = |mut found: Vec<Detection>| {
-            // In what a letterbox adds to a picture, something may be found of which nothing is in the picture.
-            found.retain(|object| !object.bounds.is_degenerate());
-            if let Some(classes) = &self.classes {
-                found.retain(|object| classes.contains(&object.class_index));
-            }
-            found.truncate(self.max_detections);
-            found
-        };
-        let answers = self.detector.detect_prepared(pictures);
-        answers.into_iter().map(|answer| answer.map(wanted)).collect()
     }
 }
 
@@ -195,7 +185,9 @@ fn detect_pictures(
                 ((position, width, height, picture), prepared)
             })
             .unzip();
-        for ((position, width, height, picture), answer) in places.into_iter().zip(finder.find(prepared)) {
+        for ((position, width, height, picture), answer) in
+            places.into_iter().zip(finder.detector.detect_prepared(prepared))
+        {
             let input = &inputs.pictures[position];
             let detections = match answer {
                 Ok(detections) => detections,

@@ -11,6 +11,7 @@ use effigy_data::Dataset;
 use effigy_eval::{Accuracy, top_k};
 use serde_json::json;
 
+use crate::anchors::AnchorOptions;
 use crate::failure::{Failure, Outcome};
 use crate::inputs::Input;
 use crate::npy::{beside, keep};
@@ -70,6 +71,8 @@ pub(crate) struct Options {
     progress: bool,
     #[command(flatten)]
     model: ModelOptions,
+    #[command(flatten)]
+    anchors: AnchorOptions,
 }
 
 pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {

@@ -42,7 +42,7 @@ pub(super) fn run(
         }
         let (pictures, prepared): (Vec<_>, Vec<_>) =
             work.into_iter().map(|Work { picture, prepared, .. }| (picture, prepared)).unzip();
-        for (picture, answer) in pictures.into_iter().zip(finder.find(prepared)) {
+        for (picture, answer) in pictures.into_iter().zip(finder.detector.detect_prepared(prepared)) {
             let detections = answer?;
             let frame = Some((tally.frames, video.time(tally.frames)));
             let (width, height) = (video.width, video.height);

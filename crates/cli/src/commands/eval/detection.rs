@@ -88,7 +88,8 @@ fn open(options: &Options) -> Result<DetectionDataset, Failure> {
 /// What a network finds in every picture, by the numbers of the data set, and how many pictures failed.
 fn detect(options: &Options, data: &DetectionDataset) -> Result<(Vec<DetectionResult>, usize), Failure> {
     let processing = PostProcessing { score: SCORE, ..PostProcessing::EFFDET };
-    let mut loader = options.model.detector_loader()?.post_processing(processing);
+    let loader = options.anchors.apply(options.model.detector_loader()?);
+    let mut loader = loader.post_processing(processing);
     if let Some(path) = &options.labels {
         loader = loader.labels(Labels::read(path)?);
     }
@@ -154,11 +155,24 @@ fn categories(detector: &Detector, data: &DetectionDataset) -> Result<Vec<Option
             names(labels.as_slice().iter().map(String::as_str).filter(|label| !label.is_empty()).collect()),
         ))
     })?;
-    report::note(format_args!("classes matched {how}"));
+    if how == BY_ORDER {
+        let pairs = data.categories.iter().enumerate();
+        let pairs: Vec<String> =
+            pairs.map(|(class, category)| format!("{class} {}", category.name)).collect();
+        report::warning(format_args!(
+            "the model's classes are taken to be the data's by their order alone ({}); --labels settles it",
+            pairs.join(", ")
+        ));
+    } else {
+        report::note(format_args!("classes matched {how}"));
+    }
     Ok(numbers)
 }
 
 type Numbers = Vec<Option<u64>>;
+
+/// How classes are matched where nothing else is known about them.
+const BY_ORDER: &str = "by their order";
 
 fn matched(classes: usize, labels: &Labels, categories: &[Category]) -> Option<(&'static str, Numbers)> {
     let is_cocos = |category: &Category| {
@@ -177,7 +191,7 @@ fn matched(classes: usize, labels: &Labels, categories: &[Category]) -> Option<(
         return Some(("by name", numbers));
     }
     let by_order = classes == categories.len();
-    by_order.then(|| ("by their order", categories.iter().map(|category| Some(category.id)).collect()))
+    by_order.then(|| (BY_ORDER, categories.iter().map(|category| Some(category.id)).collect()))
 }
 
 fn judge(data: &DetectionDataset, results: &[DetectionResult]) -> CocoReport {
