@@ -1,4 +1,6 @@
-//! A detector with its post-processing, as `effigy detect` runs it.
+//! A detector's post-processing, as `effigy eval` runs it: without a threshold, the most work there is.
+
+use std::time::{Duration, Instant};
 
 use effigy::arch::AnchorBox;
 use effigy::engine::{Model, Value};
@@ -24,12 +26,13 @@ impl Boxes {
         }
     }
 
-    /// Runs the network and finds the objects in its answers.
-    pub(super) fn run(&self, model: &Model, input: &Tensor) -> Result<(), Failure> {
+    /// Runs the network and finds the objects in its answers; the time of the latter.
+    pub(super) fn run(&self, model: &Model, input: &Tensor) -> Result<Duration, Failure> {
         let pictures = input.shape()[0];
         let find = |outputs: &[Value<'_>]| {
+            let start = Instant::now();
             let (pairs, _) = outputs.as_chunks::<2>();
-            (0..pictures).try_for_each(|picture| {
+            let found = (0..pictures).try_for_each(|picture| {
                 let levels: Vec<Level<'_>> = pairs
                     .iter()
                     .map(|[class, offsets]| Level {
@@ -38,7 +41,8 @@ impl Boxes {
                     })
                     .collect();
                 detections(&levels, &self.anchors, self.classes, &self.placement, &self.options).map(drop)
-            })
+            });
+            found.map(|()| start.elapsed())
         };
         Ok(model.run_with(input, find)?.map_err(effigy::Error::from)?)
     }
