@@ -58,9 +58,10 @@ pub struct Prepared {
 }
 
 impl Detector {
-    /// How the network's answer becomes objects where nothing else is asked for: as effdet does, without
-    /// what is unlikelier than 0.3.
-    pub const POST_PROCESSING: PostProcessing = PostProcessing { score: 0.3, ..PostProcessing::EFFDET };
+    /// How the network's answer becomes objects where nothing else is asked for: as effdet does, but without
+    /// what is unlikelier than 0.3, and without what lies wholly beside the picture in its letterbox.
+    pub const POST_PROCESSING: PostProcessing =
+        PostProcessing { score: 0.3, drop_empty: true, ..PostProcessing::EFFDET };
 
     /// Published weights by their model's name, downloaded once and kept. [`Loader::pretrained`] has more
     /// to choose.
@@ -155,9 +156,7 @@ impl Detector {
             .collect();
         let found =
             detections(&levels, &self.anchors, self.network().classes, placement, &self.post_processing)?;
-        // Boxes in what a letterbox adds to a picture have nothing of the picture in them.
-        let found = found.into_iter().filter(|found| !found.bounds.is_degenerate());
-        Ok(found.map(|found| self.name(found)).collect())
+        Ok(found.into_iter().map(|found| self.name(found)).collect())
     }
 
     fn name(&self, ScoredBox { bounds, class_index, score }: ScoredBox) -> Detection {

@@ -9,7 +9,7 @@ use effigy_arch::AnchorBox;
 
 pub use options::{Candidates, Clip, PostProcessing, Suppression};
 
-use crate::{PixelBox, Placement};
+use crate::{InputBox, PixelBox, Placement};
 use candidates::{Candidate, Selection};
 use suppress::Survivor;
 
@@ -74,8 +74,14 @@ pub fn detections(
 ) -> Result<Vec<ScoredBox>, NotFinite> {
     check(levels, anchors.len(), classes)?;
     let selection = Selection::new(options);
-    let candidates = selection.select(levels, classes)?;
-    let boxes = decode::boxes(levels, anchors, &candidates, placement, options.clip)?;
+    let mut candidates = selection.select(levels, classes)?;
+    let mut boxes = decode::boxes(levels, anchors, &candidates, placement, options.clip)?;
+    if options.drop_empty {
+        let has_area = |bounds: &InputBox| bounds.y1 < bounds.y2 && bounds.x1 < bounds.x2;
+        let mut each = boxes.iter();
+        candidates.retain(|_| each.next().is_some_and(has_area));
+        boxes.retain(has_area);
+    }
     let survivors = suppress::suppress(&candidates, &boxes, options);
     let scored = |survivor: Survivor| {
         let Candidate { class_index, .. } = candidates[survivor.index];

@@ -159,6 +159,19 @@ fn names_the_output_that_is_not_finite() {
 }
 
 #[test]
+fn boxes_beside_the_picture_take_no_places() {
+    // 640×480 fills the upper 384 rows of 512. The best box lies below, the next in the picture.
+    let mut d0 = D0::new(|index| [2.0, 1.0, -9.0][(index / 90).min(2)]);
+    d0.anchors[0] = AnchorBox { y1: 400.0, x1: 100.0, y2: 500.0, x2: 200.0 };
+    d0.anchors[1] = AnchorBox { y1: 100.0, x1: 100.0, y2: 200.0, x2: 200.0 };
+    let one = PostProcessing { max_detections: 1, ..PostProcessing::EFFDET };
+    let found = d0.detect(&one).unwrap()[0];
+    assert!(found.bounds.is_degenerate() && found.score > 0.8, "{found:?}");
+    let found = d0.detect(&PostProcessing { drop_empty: true, ..one }).unwrap()[0];
+    assert!(!found.bounds.is_degenerate() && (0.7..0.8).contains(&found.score), "{found:?}");
+}
+
+#[test]
 fn only_wanted_classes() {
     let (logits, offsets) = outputs(21, 3069, 6);
     let anchors = anchors("efficientdet-d0", 128);

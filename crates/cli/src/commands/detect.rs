@@ -8,8 +8,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use effigy::vision::{Clip, Suppression};
-use effigy::{Detector, Labels, Picture, PostProcessing, Prepared};
+use effigy::{Detector, Labels, Picture, PostProcessing, Prepared, Suppression};
 
 use crate::anchors::AnchorOptions;
 use crate::failure::{Failure, Outcome};
@@ -123,9 +122,8 @@ impl Finder {
         let mut loader = loader.post_processing(PostProcessing {
             score: options.score,
             suppression,
-            clip: Clip::Picture,
             max_detections: options.max_detections,
-            ..PostProcessing::EFFDET
+            ..Detector::POST_PROCESSING
         });
         if let Some(path) = &options.labels {
             loader = loader.labels(Labels::read(path)?);

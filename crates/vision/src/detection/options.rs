@@ -13,6 +13,8 @@ pub struct PostProcessing {
     pub across_classes: bool,
     /// Where boxes end.
     pub clip: Clip,
+    /// Whether boxes that the clipping left no area are dropped before anything else is done about them.
+    pub drop_empty: bool,
     /// The best so many boxes of a picture.
     pub max_detections: usize,
     /// Only these classes, if any are given; `Some` of none finds nothing.
@@ -65,6 +67,7 @@ impl PostProcessing {
         suppression: Suppression::Hard { iou: 0.5 },
         across_classes: false,
         clip: Clip::Picture,
+        drop_empty: false,
         max_detections: 100,
         classes: None,
     };
