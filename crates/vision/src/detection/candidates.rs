@@ -42,13 +42,10 @@ impl<'a> Selection<'a> {
             Candidates::EveryClass(most) => (most, false),
             Candidates::BestClass(most) => (most, true),
         };
-        let mut top = Top::new(most, self.cut);
-        let mut first = 0;
-        for (level, Level { class_logits, .. }) in levels.iter().enumerate() {
-            let scan = Scan { logits: class_logits, classes, first, wanted: self.options.classes.as_deref() };
-            let found = if best_class { scan.best_classes(&mut top) } else { scan.every_class(&mut top) };
-            found.map_err(|Infinite| NotFinite::new("class", level))?;
-            first += class_logits.len();
+        let guess = if best_class { self.cut } else { self.guessed_cut(levels, most) };
+        let mut top = self.scan(levels, classes, best_class, Top::new(most, guess))?;
+        if guess > self.cut && top.kept.len() < most {
+            top = self.scan(levels, classes, best_class, Top::new(most, self.cut))?;
         }
         let candidate = |rank: Rank| {
             let index = rank.index();
@@ -56,6 +53,38 @@ impl<'a> Selection<'a> {
         };
         let above = |candidate: &Candidate| candidate.score > self.options.score;
         Ok(top.into_sorted().into_iter().map(candidate).filter(above).collect())
+    }
+
+    /// A cut that a few more than `most` logits are probably above, by a sample of them: it spares the scan
+    /// most of what it would keep only until better ones come.
+    fn guessed_cut(&self, levels: &[Level<'_>], most: usize) -> f32 {
+        /// Prime, and so no multiple of the classes or of the anchors.
+        const STEP: usize = 61;
+        let sampled = levels.iter().flat_map(|level| level.class_logits.iter().step_by(STEP));
+        let mut sample: Vec<f32> = sampled.copied().collect();
+        let rank = most / STEP + most / STEP / 2 + 8;
+        if sample.len() <= 4 * rank {
+            return self.cut;
+        }
+        let (_, guess, _) = sample.select_nth_unstable_by(rank, |a, b| b.total_cmp(a));
+        if guess.is_finite() { guess.max(self.cut) } else { self.cut }
+    }
+
+    fn scan(
+        &self,
+        levels: &[Level<'_>],
+        classes: usize,
+        best_class: bool,
+        mut top: Top,
+    ) -> Result<Top, NotFinite> {
+        let mut first = 0;
+        for (level, Level { class_logits, .. }) in levels.iter().enumerate() {
+            let scan = Scan { logits: class_logits, classes, first, wanted: self.options.classes.as_deref() };
+            let found = if best_class { scan.best_classes(&mut top) } else { scan.every_class(&mut top) };
+            found.map_err(|Infinite| NotFinite::new("class", level))?;
+            first += class_logits.len();
+        }
+        Ok(top)
     }
 }
 
