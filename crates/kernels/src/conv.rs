@@ -5,10 +5,10 @@ use std::ops::Range;
 use effigy_tensor::AlignedBuf;
 
 use crate::Cpu;
-use crate::epilogue::{Activation, Epilogue};
-use crate::gemm::{MAX_ROWS, Operand, PackedMatrix, Panel, Spill, Tile, finish_rows, run_tile};
+use crate::epilogue::{Activation, Epilogue, Form, Map, WithMap};
+use crate::gemm::{MAX_ROWS, Operand, PackedMatrix, Panel, Tile, run_tile};
 use crate::isa::{Isa, Kernel, Simd};
-use crate::layout::{Halo, Layout, SharedPtr, View, ViewMut};
+use crate::layout::{Layout, SharedPtr, View, ViewMut};
 
 /// The shape of a dense convolution (one group).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,11 @@ impl PackedConv {
         size_of_val(&self.matrix.values[..]) + size_of_val(&self.matrix.bias[..])
     }
 
+    /// Panels that the output channels are cut into.
+    pub(crate) fn panels(&self) -> usize {
+        self.matrix.panels.len()
+    }
+
     /// Length of the scratch memory that a gated call needs.
     #[must_use]
     pub fn scratch_len(&self) -> usize {
@@ -64,8 +69,9 @@ impl PackedConv {
 
 /// Below this many multiply-accumulates a task is not worth another thread's attention.
 const TASK_MACS: usize = 100_000;
-/// Panels that fit in this many bytes stay in the first-level cache while A goes by once.
-const SMALL_MATRIX: usize = 20 << 10;
+/// A tile's rows of A, in the first-level cache, meet panels of this many bytes in the second-level cache;
+/// then the next tile's rows do.
+const GROUP_OF_B: usize = 256 << 10;
 /// A block of A that every panel passes over, to stay in the second-level cache.
 const BLOCK_OF_A: usize = 192 << 10;
 /// The rows of the output that belong to such a block: each panel writes a stripe of them, which costs
@@ -197,7 +203,9 @@ fn convolve(
         b,
         input,
         padding,
+        origin: (0, 0),
         first_pixel: images.start * layout.pixels(),
+        first_column: 0,
         out: SharedPtr::new(output.data),
         layout,
         activation: epilogue.activation,
@@ -211,38 +219,40 @@ fn convolve(
     });
 }
 
-/// Rows of one image through a 1×1 convolution, on the calling thread: `out` is where the first of them
-/// goes, its left halo included, and `layout` (of one image, without rows above and below) how they lie.
+/// Some output rows of one image, on the calling thread: `out` is where the first of them goes, its left
+/// halo included, and `layout` (of one image, without rows above and below) how they lie there. Of the
+/// columns only those of `panels` are computed, and `layout` need have no others.
 ///
 /// # Safety
-/// The rows must exist in `input`, `layout` must have as many of the same width, and its length must be
+/// The rows must exist: what they read must lie in `input` and its halo. The length of `layout` must be
 /// valid for writing behind `out`, by this thread alone.
 pub(crate) unsafe fn convolve_rows(
     isa: Isa,
     conv: &PackedConv,
+    panels: Range<usize>,
     activation: Activation,
     input: View<'_>,
+    padding: (usize, usize),
     (image, first_row): (usize, usize),
     out: SharedPtr,
     layout: Layout,
 ) {
-    let start = input.layout.index(image, first_row, 0) - input.layout.halo.left * input.layout.channels;
-    let halo = Halo { top: 0, bottom: 0, ..input.layout.halo };
-    let rows = Layout { images: 1, height: layout.height, halo, ..input.layout };
-    let input = View::new(&input.data[start..], rows);
+    let panels = &conv.matrix.panels[panels];
     let job = Job {
         conv,
         b: &conv.matrix.values,
         input,
-        padding: (0, 0),
+        padding,
+        origin: (image, first_row),
         first_pixel: 0,
+        first_column: panels[0].column,
         out,
         layout,
         activation,
         residual: None,
-        runs: runs(conv.shape, &rows, &layout, 1),
+        runs: runs(conv.shape, &input.layout, &layout, 1),
     };
-    isa.run(Part { job: &job, spans: 1, span: 0, panels: &conv.matrix.panels });
+    isa.run(Part { job: &job, spans: 1, span: 0, panels });
 }
 
 struct Job<'a> {
@@ -250,8 +260,12 @@ struct Job<'a> {
     b: &'a [f32],
     input: View<'a>,
     padding: (usize, usize),
+    /// Image and output row that the output's first ones are of the whole convolution.
+    origin: (usize, usize),
     /// Output pixel at which the first run starts.
     first_pixel: usize,
+    /// The column that lies first in the output.
+    first_column: usize,
     out: SharedPtr,
     layout: Layout,
     activation: Activation,
@@ -272,47 +286,54 @@ impl Kernel for Part<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Runs { len, count, .. } = self.job.runs;
-        let mut spill = Spill::new();
-        let spill = &mut spill;
+        self.job.activation.select(PartLoop { s, part: self });
+    }
+}
+
+struct PartLoop<'a, S> {
+    s: S,
+    part: Part<'a>,
+}
+
+impl<S: Simd> WithMap for PartLoop<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with<M: Map>(self) {
+        let Self { s, part: Part { job, spans, span, .. } } = self;
+        let Runs { len, count, .. } = job.runs;
         if count > 1 {
-            for run in split(count, self.spans, self.span) {
-                self.block(s, spill, run * len..(run + 1) * len);
+            for run in split(count, spans, span) {
+                self.block::<M>(s, run * len..(run + 1) * len);
             }
             return;
         }
         let rows = |bytes: usize, len: usize| bytes / (size_of::<f32>() * len);
-        let ConvShape { outputs, .. } = self.job.conv.shape;
-        let block = rows(BLOCK_OF_A, self.job.conv.matrix.rows).min(rows(BLOCK_OF_OUTPUT, outputs));
+        let block = rows(BLOCK_OF_A, job.conv.matrix.rows).min(rows(BLOCK_OF_OUTPUT, job.layout.channels));
         let block = block.max(2 * MAX_ROWS);
-        let pixels = split(len, self.spans, self.span);
+        let pixels = split(len, spans, span);
         let blocks = pixels.len().div_ceil(block);
         for i in 0..blocks {
             let part = split(pixels.len(), blocks, i);
-            self.block(s, spill, pixels.start + part.start..pixels.start + part.end);
+            self.block::<M>(s, pixels.start + part.start..pixels.start + part.end);
         }
     }
 }
 
-impl Part<'_> {
+impl<S: Simd> PartLoop<'_, S> {
     /// Every panel over the pixels of one run, counted from the job's first.
     #[inline(always)]
-    fn block<S: Simd>(&self, s: S, spill: &mut Spill, pixels: Range<usize>) {
-        let small = size_of_val(self.job.b) <= SMALL_MATRIX;
-        for panels in self.panels.chunk_by(|a, b| a.vectors == b.vectors) {
+    fn block<M: Map>(&self, s: S, pixels: Range<usize>) {
+        let Part { job, panels, .. } = self.part;
+        for panels in panels.chunk_by(|a, b| a.vectors == b.vectors) {
             let tiles = pixels.len().div_ceil(S::TILE_ROWS[panels[0].vectors - 1]);
-            let place = |i| {
-                let part = split(pixels.len(), tiles, i);
-                self.job.locate(pixels.start + part.start, part.len())
-            };
-            if small {
+            let panel_bytes = size_of::<f32>() * job.conv.matrix.rows * job.conv.matrix.width(&panels[0]);
+            for panels in panels.chunks((GROUP_OF_B / panel_bytes).max(1)) {
                 for i in 0..tiles {
-                    let rows = place(i);
-                    panels.iter().for_each(|panel| self.job.tile(s, spill, panel, &rows));
-                }
-            } else {
-                for panel in panels {
-                    (0..tiles).for_each(|i| self.job.tile(s, spill, panel, &place(i)));
+                    let part = split(pixels.len(), tiles, i);
+                    let rows = job.locate(pixels.start + part.start, part.len());
+                    panels.iter().for_each(|panel| job.tile::<S, M>(s, panel, &rows));
+                    job.finish::<S, M>(s, panels, &rows);
                 }
             }
         }
@@ -323,9 +344,9 @@ impl Part<'_> {
 struct Rows {
     /// The first patch in the input; the others are evenly spaced.
     a: *const f32,
-    /// Column 0 of every output pixel.
+    /// The first column of every output pixel.
     out: [*mut f32; MAX_ROWS],
-    /// Column 0 of every residual pixel, if there is a residual.
+    /// The first column of every residual pixel, if there is a residual.
     residual: [*const f32; MAX_ROWS],
     count: usize,
 }
@@ -334,12 +355,12 @@ impl Job<'_> {
     /// The rows of `count` pixels of a run.
     #[inline(always)]
     fn locate(&self, pixel: usize, count: usize) -> Rows {
-        let Self { conv, input, padding, layout, out, .. } = *self;
+        let Self { conv, input, padding, origin, layout, out, .. } = *self;
         let pixel = self.first_pixel + pixel;
         let (image, y, x) = position(&layout, pixel);
         let stride = conv.shape.stride;
         // The padding lies within the halo (checked), so this never goes below zero.
-        let a = input.layout.index(image, y * stride, x * stride)
+        let a = input.layout.index(origin.0 + image, (origin.1 + y) * stride, x * stride)
             - padding.0 * input.layout.row_pitch()
             - padding.1 * conv.shape.inputs;
         let mut rows = Rows {
@@ -358,34 +379,84 @@ impl Job<'_> {
         rows
     }
 
-    /// One panel over the rows of a tile.
+    /// One panel over the rows of a tile: the sums, and what can be done to them in registers.
     #[inline(always)]
-    fn tile<S: Simd>(&self, s: S, spill: &mut Spill, panel: &Panel, rows: &Rows) {
+    fn tile<S: Simd, M: Map>(&self, s: S, panel: &Panel, rows: &Rows) {
         let matrix = &self.conv.matrix;
-        let finished = self.activation == Activation::Identity && self.residual.is_none();
+        let residual = self.residual.filter(|_| M::FORM.is_some()).map(|_| &rows.residual[..rows.count]);
         // SAFETY: `check` has established that the patches of all output pixels lie within the input and
         // the output pixels within the output; the panel belongs to the matrix `b`; nobody else writes
         // these pixels' columns of this panel.
         unsafe {
-            let out: [*mut f32; MAX_ROWS] = std::array::from_fn(|i| rows.out[i].wrapping_add(panel.column));
-            let (to, columns) =
-                if finished { (out, panel.columns) } else { (spill.rows(), matrix.width(panel)) };
             let tile = Tile {
                 a: rows.a,
                 operand: self.runs.operand,
                 b: self.b.as_ptr().add(matrix.offset(panel)),
                 bias: matrix.bias.as_ptr().add(panel.column),
-                rows: &to[..rows.count],
-                columns,
+                rows: &rows.out[..rows.count],
+                first: panel.column - self.first_column,
+                columns: panel.columns,
+                clamp: M::FORM.and_then(Form::bounds),
+                residual,
             };
             run_tile(s, panel.vectors, tile);
-            if finished {
-                return;
+        }
+    }
+
+    /// The activation where it takes more than a tile's registers, over the columns of adjacent panels.
+    #[inline(always)]
+    fn finish<S: Simd, M: Map>(&self, s: S, panels: &[Panel], rows: &Rows) {
+        if M::FORM.is_some() {
+            return;
+        }
+        let first = panels[0].column - self.first_column;
+        let columns = panels.last().map_or(0, |panel| panel.column + panel.columns - panels[0].column);
+        let mut row = 0;
+        while row < rows.count {
+            // SAFETY: the tiles of these panels have just written these rows, and the residual has the
+            // output's shape.
+            unsafe {
+                let to = rows.out[row].add(first);
+                if self.residual.is_some() {
+                    map_row::<S, M>(s, to, Some(rows.residual[row].add(first)), columns);
+                    row += 1;
+                    continue;
+                }
+                // Rows without a gap between them are one long row.
+                let mut next = row + 1;
+                while next < rows.count && rows.out[next].add(first) == to.add((next - row) * columns) {
+                    next += 1;
+                }
+                map_row::<S, M>(s, to, None, (next - row) * columns);
+                row = next;
             }
-            let residual: [*const f32; MAX_ROWS] =
-                std::array::from_fn(|i| rows.residual[i].wrapping_add(panel.column));
-            let residual = self.residual.map(|_| &residual[..rows.count]);
-            finish_rows(s, spill, &out[..rows.count], panel.columns, self.activation, residual);
+        }
+    }
+}
+
+/// `row = M(row) + residual`.
+///
+/// # Safety
+/// `row` must be valid for reading and writing `len` values, and `residual` for reading as many.
+#[inline(always)]
+unsafe fn map_row<S: Simd, M: Map>(s: S, row: *mut f32, residual: Option<*const f32>, len: usize) {
+    let whole = len - len % S::LANES;
+    // SAFETY: every index stays below `len`.
+    unsafe {
+        for n in (0..whole).step_by(S::LANES) {
+            let mut x = M::map(s, s.load(row.add(n)));
+            if let Some(residual) = residual {
+                x = s.add(x, s.load(residual.add(n)));
+            }
+            s.store(row.add(n), x);
+        }
+        if whole < len {
+            let rest = len - whole;
+            let mut x = M::map(s, s.load_first(row.add(whole), rest));
+            if let Some(residual) = residual {
+                x = s.add(x, s.load_first(residual.add(whole), rest));
+            }
+            s.store_first(row.add(whole), rest, x);
         }
     }
 }

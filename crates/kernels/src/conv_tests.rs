@@ -1,6 +1,7 @@
 //! Dense convolutions against the plain form, on a grid around the register tiles.
 
 use super::*;
+use crate::layout::Halo;
 use crate::naive::{self, noise};
 
 /// Largest difference allowed, for sums of up to a few hundred products of values in −1..1.

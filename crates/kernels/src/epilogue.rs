@@ -29,8 +29,30 @@ pub struct Epilogue<'a> {
     pub residual: Option<View<'a>>,
 }
 
+/// A function that a GEMM tile computes on its sums while they are in registers.
+#[derive(Clone, Copy)]
+pub(crate) enum Form {
+    /// `x`.
+    Identity,
+    /// `min(max(x, low), high)`.
+    Clamp { low: f32, high: f32 },
+}
+
+impl Form {
+    #[inline(always)]
+    pub(crate) fn bounds(self) -> Option<(f32, f32)> {
+        match self {
+            Self::Identity => None,
+            Self::Clamp { low, high } => Some((low, high)),
+        }
+    }
+}
+
 /// An element-wise function over vectors.
 pub(crate) trait Map {
+    /// Its simple form; none where it needs a pass of its own over a tile's results.
+    const FORM: Option<Form> = None;
+
     fn map<S: Simd>(s: S, x: S::V) -> S::V;
 }
 
@@ -41,6 +63,8 @@ pub(crate) struct Swish;
 pub(crate) struct Sigmoid;
 
 impl Map for Identity {
+    const FORM: Option<Form> = Some(Form::Identity);
+
     #[inline(always)]
     fn map<S: Simd>(_: S, x: S::V) -> S::V {
         x
@@ -48,6 +72,8 @@ impl Map for Identity {
 }
 
 impl Map for Relu {
+    const FORM: Option<Form> = Some(Form::Clamp { low: 0.0, high: f32::INFINITY });
+
     #[inline(always)]
     fn map<S: Simd>(s: S, x: S::V) -> S::V {
         s.max(s.splat(0.0), x)
@@ -55,6 +81,8 @@ impl Map for Relu {
 }
 
 impl Map for Relu6 {
+    const FORM: Option<Form> = Some(Form::Clamp { low: 0.0, high: 6.0 });
+
     #[inline(always)]
     fn map<S: Simd>(s: S, x: S::V) -> S::V {
         s.min(s.splat(6.0), s.max(s.splat(0.0), x))

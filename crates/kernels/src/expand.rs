@@ -132,7 +132,18 @@ impl Strip<'_> {
             unsafe {
                 let out = self.ring.from(place * self.expanded.row_pitch());
                 let from = (self.image, row - top);
-                convolve_rows(self.isa, self.expand, self.expand_activation, self.input, from, out, layout);
+                let panels = 0..self.expand.panels();
+                convolve_rows(
+                    self.isa,
+                    self.expand,
+                    panels,
+                    self.expand_activation,
+                    self.input,
+                    (0, 0),
+                    from,
+                    out,
+                    layout,
+                );
             }
             row += count;
         }

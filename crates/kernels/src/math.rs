@@ -11,25 +11,24 @@ const EXP2: [f32; 6] = [1.000_000_1, 0.693_146_94, 0.240_221_2, 0.055_507_13, 0.
 fn one_plus_exp_neg<S: Simd>(s: S, x: S::V) -> S::V {
     let t = s.mul(x, s.splat(-std::f32::consts::LOG2_E));
     let t = s.max(s.splat(-120.0), s.min(s.splat(120.0), t));
-    let n = s.round(t);
-    let f = s.sub(t, n);
+    let (f, n) = s.split(t);
     let mut p = s.splat(EXP2[5]);
     for c in EXP2[..5].iter().rev() {
         p = s.fma(p, f, s.splat(*c));
     }
-    s.add(s.scale_by_power_of_two(p, n), s.splat(1.0))
+    s.add(s.scale(p, n), s.splat(1.0))
 }
 
 /// `1 / (1 + e⁻ˣ)`.
 #[inline(always)]
 pub(crate) fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
-    s.reciprocal(one_plus_exp_neg(s, x))
+    s.divide(s.splat(1.0), one_plus_exp_neg(s, x))
 }
 
 /// `x / (1 + e⁻ˣ)`.
 #[inline(always)]
 pub(crate) fn swish<S: Simd>(s: S, x: S::V) -> S::V {
-    s.mul(x, sigmoid(s, x))
+    s.divide(x, one_plus_exp_neg(s, x))
 }
 
 #[cfg(test)]

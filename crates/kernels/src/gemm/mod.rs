@@ -8,7 +8,7 @@ mod pack;
 mod tile;
 
 pub(crate) use pack::{PackedMatrix, Panel};
-pub(crate) use tile::{Operand, Spill, Tile, finish_rows, run_tile};
+pub(crate) use tile::{Operand, Tile, run_tile};
 
 /// No register tile has more rows.
 pub(crate) const MAX_ROWS: usize = 14;

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Simd};
+use super::{Kernel, ROUNDING, Simd};
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,25 +84,28 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn round(self, a: __m256) -> __m256 {
+    fn divide(self, a: __m256, b: __m256) -> __m256 {
         // SAFETY: see above.
-        unsafe { _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+        unsafe { _mm256_div_ps(a, b) }
     }
 
     #[inline(always)]
-    fn scale_by_power_of_two(self, a: __m256, n: __m256) -> __m256 {
+    fn split(self, a: __m256) -> (__m256, __m256) {
         // SAFETY: see above.
         unsafe {
-            let exponent = _mm256_slli_epi32::<23>(_mm256_cvtps_epi32(n));
-            let one = _mm256_castps_si256(_mm256_set1_ps(1.0));
-            _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_add_epi32(exponent, one)))
+            let magic = _mm256_set1_ps(ROUNDING);
+            let n = _mm256_add_ps(a, magic);
+            (_mm256_sub_ps(a, _mm256_sub_ps(n, magic)), n)
         }
     }
 
     #[inline(always)]
-    fn reciprocal(self, a: __m256) -> __m256 {
+    fn scale(self, a: __m256, n: __m256) -> __m256 {
         // SAFETY: see above.
-        unsafe { _mm256_div_ps(_mm256_set1_ps(1.0), a) }
+        unsafe {
+            let exponent = _mm256_slli_epi32::<23>(_mm256_castps_si256(n));
+            _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), exponent))
+        }
     }
 
     #[inline(always)]

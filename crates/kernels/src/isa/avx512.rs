@@ -83,26 +83,29 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn round(self, a: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
-    }
-
-    #[inline(always)]
-    fn scale_by_power_of_two(self, a: __m512, n: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_scalef_ps(a, n) }
-    }
-
-    #[inline(always)]
-    fn reciprocal(self, a: __m512) -> __m512 {
+    fn divide(self, a: __m512, b: __m512) -> __m512 {
         // One Newton step on the 14-bit estimate: half the cost of a division.
         // SAFETY: see above.
         unsafe {
-            let y = _mm512_rcp14_ps(a);
-            let error = _mm512_fnmadd_ps(a, y, _mm512_set1_ps(1.0));
-            _mm512_fmadd_ps(y, error, y)
+            let y = _mm512_rcp14_ps(b);
+            let error = _mm512_fnmadd_ps(b, y, _mm512_set1_ps(1.0));
+            _mm512_mul_ps(a, _mm512_fmadd_ps(y, error, y))
         }
+    }
+
+    #[inline(always)]
+    fn split(self, a: __m512) -> (__m512, __m512) {
+        // SAFETY: see above.
+        unsafe {
+            let n = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a);
+            (_mm512_sub_ps(a, n), n)
+        }
+    }
+
+    #[inline(always)]
+    fn scale(self, a: __m512, n: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_scalef_ps(a, n) }
     }
 
     #[inline(always)]

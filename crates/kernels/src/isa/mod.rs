@@ -44,12 +44,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn min(self, bound: Self::V, value: Self::V) -> Self::V;
     /// The larger of both; `value` where `value` is NaN.
     fn max(self, bound: Self::V, value: Self::V) -> Self::V;
-    /// The nearest integer.
-    fn round(self, a: Self::V) -> Self::V;
-    /// `a · 2ⁿ` for integral `n` in −126..=126.
-    fn scale_by_power_of_two(self, a: Self::V, n: Self::V) -> Self::V;
-    /// `1 / a` to within 1e-7 relative, for `a` in 1..2¹²⁵.
-    fn reciprocal(self, a: Self::V) -> Self::V;
+    /// `a / b` to within 2e-7 relative, for `b` in 1..2¹²⁵.
+    fn divide(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a` as a fraction in −½..=½ and an integer, for |a| up to 125. The integer is in a form that only
+    /// [`Simd::scale`] reads.
+    fn split(self, a: Self::V) -> (Self::V, Self::V);
+    /// `a · 2ⁿ` for the integer n that [`Simd::split`] found, and `a` in ½..=2.
+    fn scale(self, a: Self::V, n: Self::V) -> Self::V;
 
     /// Asks for the cache line of `p`, which need not be a valid address.
     fn prefetch(self, p: *const f32);
@@ -75,6 +76,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `p` must be valid for writing `n` values.
     unsafe fn store_first(self, p: *mut f32, n: usize, v: Self::V);
 }
+
+/// 1.5·2²³: a number added to it keeps no fraction bits, and lies in the sum's low bits as an integer.
+const ROUNDING: f32 = 12_582_912.0;
 
 /// A piece of work written over [`Simd`]; `run` must be `#[inline(always)]`.
 pub trait Kernel {
@@ -200,10 +204,23 @@ mod tests {
             unsafe {
                 let x = s.load(from.as_ptr());
                 let y = s.max(s.splat(0.0), s.fma(x, s.splat(2.0), s.splat(1.0)));
-                s.store(to.as_mut_ptr(), s.scale_by_power_of_two(y, s.splat(-3.0)));
+                s.store(to.as_mut_ptr(), s.divide(y, s.splat(8.0)));
             }
             for (y, x) in to.iter().zip(&from) {
                 assert_eq!(*y, (x * 2.0 + 1.0).max(0.0) / 8.0);
+            }
+            for n in -124..=124 {
+                for fraction in [-0.4375f32, 0.0, 0.25] {
+                    let (mut f, mut y) = (vec![0.0; S::LANES], vec![0.0; S::LANES]);
+                    let (rest, exponent) = s.split(s.splat(n as f32 + fraction));
+                    // SAFETY: both buffers hold LANES values.
+                    unsafe {
+                        s.store(f.as_mut_ptr(), rest);
+                        s.store(y.as_mut_ptr(), s.scale(s.splat(1.5), exponent));
+                    }
+                    assert!(f.iter().all(|&f| f == fraction));
+                    assert!(y.iter().all(|&y| y == 1.5 * (n as f32).exp2()));
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Plain Rust on short arrays, which the compiler turns into the target's baseline vectors.
 
-use super::{Kernel, Simd};
+use super::{Kernel, ROUNDING, Simd};
 
 /// Needs no instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,20 +59,19 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn round(self, a: Self::V) -> Self::V {
-        // Adding 1.5·2²³ leaves no fraction bits: rounding without SSE4.1, for |a| < 2²².
-        const MAGIC: f32 = 12_582_912.0;
-        a.map(|a| (a + MAGIC) - MAGIC)
+    fn divide(self, a: Self::V, b: Self::V) -> Self::V {
+        zip(a, b, |a, b| a / b)
     }
 
     #[inline(always)]
-    fn scale_by_power_of_two(self, a: Self::V, n: Self::V) -> Self::V {
-        zip(a, n, |a, n| a * f32::from_bits(((n as i32 + 127) as u32) << 23))
+    fn split(self, a: Self::V) -> (Self::V, Self::V) {
+        let n = a.map(|a| a + ROUNDING);
+        (zip(a, n, |a, n| a - (n - ROUNDING)), n)
     }
 
     #[inline(always)]
-    fn reciprocal(self, a: Self::V) -> Self::V {
-        a.map(|a| 1.0 / a)
+    fn scale(self, a: Self::V, n: Self::V) -> Self::V {
+        zip(a, n, |a, n| f32::from_bits(a.to_bits().wrapping_add(n.to_bits() << 23)))
     }
 
     #[inline(always)]
