@@ -102,7 +102,7 @@ pub(crate) enum Operation {
     WeightedSum(WeightedSum),
 }
 
-/// A 1×1 convolution that runs row by row with the depthwise one after it.
+/// A convolution that runs piece by piece with the depthwise one after it.
 #[derive(Debug)]
 pub(crate) struct Expand {
     pub(crate) conv: Conv,
@@ -285,8 +285,8 @@ impl Operation {
     fn describe(&self) -> String {
         match self {
             Self::Dense { conv, .. } => format!("dense {0}×{0}", conv.kernel),
-            Self::Depthwise { expand: Some(_), conv, .. } => {
-                format!("expand + depthwise {0}×{0}", conv.kernel)
+            Self::Depthwise { expand: Some(expand), conv, .. } => {
+                format!("dense {0}×{0} + depthwise {1}×{1}", expand.conv.kernel, conv.kernel)
             }
             Self::Depthwise { conv, .. } => format!("depthwise {0}×{0}", conv.kernel),
             Self::Input => "input".into(),

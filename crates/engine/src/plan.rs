@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use effigy_arch::{Conv, Extent, NodeId};
-use effigy_kernels::{Halo, Layout, PartialSums, expand_scratch_len};
+use effigy_kernels::{Expansion, Halo, Layout, PartialSums, expand_scratch_len};
 use effigy_tensor::AlignedBuf;
 
-use crate::model::{Model, Operation, Step};
+use crate::model::{Expand, Model, Operation, Step};
 
 /// Where every value of a network lies, for one input shape.
 #[derive(Debug)]
@@ -52,8 +52,8 @@ impl Plan {
         let scratch = |step: &Step| match &step.operation {
             Operation::Dense { packed, gate: Some(_), .. } => packed.scratch_len(),
             Operation::Depthwise { expand: Some(expand), conv, packed, .. } => {
-                let expanded = expanded_layout(&expand.conv, conv, &layouts[&step.inputs[0]]);
-                expand_scratch_len(&model.cpu, packed, &expanded, &layouts[&step.value])
+                let expansion = expand.expansion(conv, &layouts[&step.inputs[0]]);
+                expand_scratch_len(&model.cpu, &expansion, packed, &layouts[&step.value])
             }
             _ => 0,
         };
@@ -77,16 +77,18 @@ impl Plan {
 
     /// Multiply-accumulates of a step over the whole batch.
     pub(crate) fn macs(&self, step: &Step) -> u64 {
-        let at = |value: NodeId, conv: &Conv| {
-            let layout = self.place(value).layout;
+        let macs = |layout: &Layout, conv: &Conv| {
             let per_pixel = conv.outputs * (conv.inputs / conv.groups) * conv.kernel * conv.kernel;
             (layout.images * layout.pixels() * per_pixel) as u64
         };
         let expand = match &step.operation {
-            Operation::Depthwise { expand: Some(expand), .. } => at(step.inputs[0], &expand.conv),
+            Operation::Depthwise { expand: Some(expand), conv, .. } => {
+                let input = &self.place(step.inputs[0]).layout;
+                macs(&expand.expansion(conv, input).expanded, &expand.conv)
+            }
             _ => 0,
         };
-        expand + step.operation.conv().map_or(0, |conv| at(step.value, conv))
+        expand + step.operation.conv().map_or(0, |conv| macs(&self.place(step.value).layout, conv))
     }
 
     /// An idle workspace, or a new one.
@@ -123,10 +125,19 @@ fn window_halo(conv: &Conv, height: usize, width: usize) -> Halo {
     Halo { top, left, bottom: after(height, top), right: after(width, left) }
 }
 
-/// The activation between an expansion of `input` and the depthwise convolution that reads it.
-pub(crate) fn expanded_layout(expand: &Conv, depthwise: &Conv, input: &Layout) -> Layout {
-    let halo = window_halo(depthwise, input.height, input.width);
-    Layout { channels: expand.outputs, halo, ..*input }
+impl Expand {
+    /// The expansion of `input` for the depthwise convolution that reads it.
+    pub(crate) fn expansion(&self, depthwise: &Conv, input: &Layout) -> Expansion<'_> {
+        let Self { conv, packed, activation } = self;
+        let (height, width) = (conv.output(input.height), conv.output(input.width));
+        let halo = window_halo(depthwise, height, width);
+        Expansion {
+            expand: packed,
+            activation: *activation,
+            padding: (conv.pads(input.height).0, conv.pads(input.width).0),
+            expanded: Layout { images: input.images, height, width, channels: conv.outputs, halo },
+        }
+    }
 }
 
 /// Gives every value a slot that no other value alive at the same time has. The best fitting free slot

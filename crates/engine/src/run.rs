@@ -8,7 +8,7 @@ use effigy_kernels::{self as kernels, Activation, Epilogue, Layout, PartialSums,
 use effigy_tensor::{AlignedBuf, Tensor};
 
 use crate::model::{Model, Operation, Step};
-use crate::plan::{Plan, Workspace, expanded_layout};
+use crate::plan::{Plan, Workspace};
 use crate::program::MaxPool;
 
 impl Plan {
@@ -167,18 +167,20 @@ impl Call<'_> {
         let mut partial = mean.map(|_| PartialSums::new(&mut sums));
         let partial = partial.as_mut();
         let input = self.view(step.inputs[0]);
-        let padding = (conv.pads(input.layout.height).0, conv.pads(input.layout.width).0);
+        let padding = |layout: &Layout| (conv.pads(layout.height).0, conv.pads(layout.width).0);
         let cpu = &self.model.cpu;
         match expand {
-            None => kernels::depthwise(cpu, packed, input, padding, output, *activation, partial),
+            None => {
+                let padding = padding(&input.layout);
+                kernels::depthwise(cpu, packed, input, padding, output, *activation, partial);
+            }
             Some(expand) => {
-                let expanded = expanded_layout(&expand.conv, conv, &input.layout);
-                let expand = (&expand.packed, expand.activation);
+                let expansion = expand.expansion(conv, &input.layout);
+                let padding = padding(&expansion.expanded);
                 kernels::expand_depthwise(
                     cpu,
-                    expand,
+                    &expansion,
                     input,
-                    expanded,
                     &mut scratch,
                     packed,
                     padding,

@@ -5,7 +5,8 @@ use std::ops::Range;
 use effigy_tensor::AlignedBuf;
 
 use crate::Cpu;
-use crate::epilogue::{Activation, Epilogue, Form, Map, WithMap};
+use crate::epilogue::{Activation, Epilogue, Form};
+use crate::finish::finish_rows;
 use crate::gemm::{MAX_ROWS, Operand, PackedMatrix, Panel, Tile, run_tile};
 use crate::isa::{Isa, Kernel, Simd};
 use crate::layout::{Layout, SharedPtr, View, ViewMut};
@@ -58,6 +59,16 @@ impl PackedConv {
     /// Panels that the output channels are cut into.
     pub(crate) fn panels(&self) -> usize {
         self.matrix.panels.len()
+    }
+
+    /// Output channels of the widest panel.
+    pub(crate) fn panel_width(&self) -> usize {
+        self.matrix.panels.iter().map(|panel| self.matrix.width(panel)).max().unwrap_or(0)
+    }
+
+    /// Output channels of some panels.
+    pub(crate) fn columns(&self, panels: Range<usize>) -> Range<usize> {
+        columns_of(&self.matrix.panels[panels])
     }
 
     /// Length of the scratch memory that a gated call needs.
@@ -117,18 +128,22 @@ fn check(
     output: &Layout,
     epilogue: &Epilogue<'_>,
 ) {
+    check_input(conv, input, padding, output);
+    if let Some(residual) = epilogue.residual {
+        assert!(residual.layout.same_shape(output), "residual {:?} onto {output:?}", residual.layout);
+    }
+}
+
+/// Makes sure that every patch of the output's pixels lies within the input and its halo.
+pub(crate) fn check_input(conv: &PackedConv, input: &Layout, (top, left): (usize, usize), output: &Layout) {
     let ConvShape { inputs, outputs, kernel, stride } = conv.shape;
     assert_eq!((input.channels, output.channels), (inputs, outputs), "channels of {:?}", conv.shape);
     assert_eq!(input.images, output.images, "batch");
-    let (top, left) = padding;
-    assert!(top <= input.halo.top && left <= input.halo.left, "{padding:?} zeros are not in {input:?}");
+    assert!(top <= input.halo.top && left <= input.halo.left, "({top}, {left}) zeros are not in {input:?}");
     let reach = |out: usize| (out - 1) * stride + kernel;
     assert!(output.height > 0 && output.width > 0, "an output has pixels");
     assert!(reach(output.height) <= top + input.height + input.halo.bottom, "{input:?} → {output:?}");
     assert!(reach(output.width) <= left + input.width + input.halo.right, "{input:?} → {output:?}");
-    if let Some(residual) = epilogue.residual {
-        assert!(residual.layout.same_shape(output), "residual {:?} onto {output:?}", residual.layout);
-    }
 }
 
 /// Multiplies row k of the packed matrix by `gate[k]`.
@@ -286,25 +301,11 @@ impl Kernel for Part<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        self.job.activation.select(PartLoop { s, part: self });
-    }
-}
-
-struct PartLoop<'a, S> {
-    s: S,
-    part: Part<'a>,
-}
-
-impl<S: Simd> WithMap for PartLoop<'_, S> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with<M: Map>(self) {
-        let Self { s, part: Part { job, spans, span, .. } } = self;
+        let Self { job, spans, span, .. } = self;
         let Runs { len, count, .. } = job.runs;
         if count > 1 {
             for run in split(count, spans, span) {
-                self.block::<M>(s, run * len..(run + 1) * len);
+                self.block(s, run * len..(run + 1) * len);
             }
             return;
         }
@@ -315,16 +316,16 @@ impl<S: Simd> WithMap for PartLoop<'_, S> {
         let blocks = pixels.len().div_ceil(block);
         for i in 0..blocks {
             let part = split(pixels.len(), blocks, i);
-            self.block::<M>(s, pixels.start + part.start..pixels.start + part.end);
+            self.block(s, pixels.start + part.start..pixels.start + part.end);
         }
     }
 }
 
-impl<S: Simd> PartLoop<'_, S> {
+impl Part<'_> {
     /// Every panel over the pixels of one run, counted from the job's first.
     #[inline(always)]
-    fn block<M: Map>(&self, s: S, pixels: Range<usize>) {
-        let Part { job, panels, .. } = self.part;
+    fn block<S: Simd>(&self, s: S, pixels: Range<usize>) {
+        let Self { job, panels, .. } = *self;
         for panels in panels.chunk_by(|a, b| a.vectors == b.vectors) {
             let tiles = pixels.len().div_ceil(S::TILE_ROWS[panels[0].vectors - 1]);
             let panel_bytes = size_of::<f32>() * job.conv.matrix.rows * job.conv.matrix.width(&panels[0]);
@@ -332,8 +333,8 @@ impl<S: Simd> PartLoop<'_, S> {
                 for i in 0..tiles {
                     let part = split(pixels.len(), tiles, i);
                     let rows = job.locate(pixels.start + part.start, part.len());
-                    panels.iter().for_each(|panel| job.tile::<S, M>(s, panel, &rows));
-                    job.finish::<S, M>(s, panels, &rows);
+                    job.tile(s, panels, &rows);
+                    job.finish(s, panels, &rows);
                 }
             }
         }
@@ -379,14 +380,17 @@ impl Job<'_> {
         rows
     }
 
-    /// One panel over the rows of a tile: the sums, and what can be done to them in registers.
+    /// Adjacent panels of the same width over the rows of a tile: the sums, and what can be done to them in
+    /// registers.
     #[inline(always)]
-    fn tile<S: Simd, M: Map>(&self, s: S, panel: &Panel, rows: &Rows) {
+    fn tile<S: Simd>(&self, s: S, panels: &[Panel], rows: &Rows) {
         let matrix = &self.conv.matrix;
-        let residual = self.residual.filter(|_| M::FORM.is_some()).map(|_| &rows.residual[..rows.count]);
+        let form = self.activation.form();
+        let (panel, columns) = (&panels[0], columns_of(panels));
+        let residual = self.residual.filter(|_| form.is_some()).map(|_| &rows.residual[..rows.count]);
         // SAFETY: `check` has established that the patches of all output pixels lie within the input and
-        // the output pixels within the output; the panel belongs to the matrix `b`; nobody else writes
-        // these pixels' columns of this panel.
+        // the output pixels within the output; the panels belong to the matrix `b`; nobody else writes
+        // these pixels' columns of these panels.
         unsafe {
             let tile = Tile {
                 a: rows.a,
@@ -394,9 +398,10 @@ impl Job<'_> {
                 b: self.b.as_ptr().add(matrix.offset(panel)),
                 bias: matrix.bias.as_ptr().add(panel.column),
                 rows: &rows.out[..rows.count],
-                first: panel.column - self.first_column,
-                columns: panel.columns,
-                clamp: M::FORM.and_then(Form::bounds),
+                panels: panels.len(),
+                first: columns.start - self.first_column,
+                columns: columns.len(),
+                clamp: form.and_then(Form::bounds),
                 residual,
             };
             run_tile(s, panel.vectors, tile);
@@ -405,60 +410,24 @@ impl Job<'_> {
 
     /// The activation where it takes more than a tile's registers, over the columns of adjacent panels.
     #[inline(always)]
-    fn finish<S: Simd, M: Map>(&self, s: S, panels: &[Panel], rows: &Rows) {
-        if M::FORM.is_some() {
+    fn finish<S: Simd>(&self, s: S, panels: &[Panel], rows: &Rows) {
+        if self.activation.form().is_some() {
             return;
         }
-        let first = panels[0].column - self.first_column;
-        let columns = panels.last().map_or(0, |panel| panel.column + panel.columns - panels[0].column);
-        let mut row = 0;
-        while row < rows.count {
-            // SAFETY: the tiles of these panels have just written these rows, and the residual has the
-            // output's shape.
-            unsafe {
-                let to = rows.out[row].add(first);
-                if self.residual.is_some() {
-                    map_row::<S, M>(s, to, Some(rows.residual[row].add(first)), columns);
-                    row += 1;
-                    continue;
-                }
-                // Rows without a gap between them are one long row.
-                let mut next = row + 1;
-                while next < rows.count && rows.out[next].add(first) == to.add((next - row) * columns) {
-                    next += 1;
-                }
-                map_row::<S, M>(s, to, None, (next - row) * columns);
-                row = next;
-            }
-        }
+        let columns = columns_of(panels);
+        let (first, columns) = (columns.start - self.first_column, columns.len());
+        let residual = self.residual.map(|_| &rows.residual[..rows.count]);
+        let rows = &rows.out[..rows.count];
+        // SAFETY: the tiles of these columns have just written these rows, and the residual has the
+        // output's shape.
+        unsafe { finish_rows(s, self.activation, rows, first, columns, residual) };
     }
 }
 
-/// `row = M(row) + residual`.
-///
-/// # Safety
-/// `row` must be valid for reading and writing `len` values, and `residual` for reading as many.
+/// The columns of adjacent panels.
 #[inline(always)]
-unsafe fn map_row<S: Simd, M: Map>(s: S, row: *mut f32, residual: Option<*const f32>, len: usize) {
-    let whole = len - len % S::LANES;
-    // SAFETY: every index stays below `len`.
-    unsafe {
-        for n in (0..whole).step_by(S::LANES) {
-            let mut x = M::map(s, s.load(row.add(n)));
-            if let Some(residual) = residual {
-                x = s.add(x, s.load(residual.add(n)));
-            }
-            s.store(row.add(n), x);
-        }
-        if whole < len {
-            let rest = len - whole;
-            let mut x = M::map(s, s.load_first(row.add(whole), rest));
-            if let Some(residual) = residual {
-                x = s.add(x, s.load_first(residual.add(whole), rest));
-            }
-            s.store_first(row.add(whole), rest, x);
-        }
-    }
+fn columns_of(panels: &[Panel]) -> Range<usize> {
+    panels[0].column..panels.last().map_or(0, |panel| panel.column + panel.columns)
 }
 
 /// Image, row and column of a pixel counted through the whole batch.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use effigy_tensor::AlignedBuf;
 
 use crate::Cpu;
-use crate::epilogue::{Activation, Map, WithMap};
+use crate::epilogue::{Activation, Form, Map, WithMap};
 use crate::isa::{Isa, Kernel, Simd};
 use crate::layout::{Layout, SharedPtr, View, ViewMut};
 use crate::pooling::PartialSums;
@@ -44,6 +44,11 @@ impl PackedDepthwise {
     /// Input pixels, padding included, that `outputs` pixels of an axis reach over.
     pub(crate) fn reach(&self, outputs: usize) -> usize {
         (outputs - 1) * self.stride + self.kernel
+    }
+
+    /// Output pixels that some input pixels of an axis are enough for.
+    pub(crate) fn outputs(&self, inputs: usize) -> usize {
+        (inputs - self.kernel) / self.stride + 1
     }
 
     pub(crate) fn check(&self, input: &Layout, (top, left): (usize, usize), output: &Layout) {
@@ -108,7 +113,8 @@ pub fn depthwise(
         let first = (channel_part * part_channels).min(conv.channels);
         let channels = first..(first + part_channels).min(conv.channels);
         let source = Source::new(input, image, padding);
-        cpu.isa.run(Part { job: &job, source, image, row_part, channels });
+        let rows = PartialSums::rows(layout.height, row_part);
+        cpu.isa.run(Part { job: &job, source, image, rows, channels });
     });
 }
 
@@ -139,6 +145,11 @@ impl<'a> Job<'a> {
             sums: sums.map(|sums| SharedPtr::new(sums.data)),
         }
     }
+
+    /// Rows of the output.
+    pub(crate) fn height(&self) -> usize {
+        self.layout.height
+    }
 }
 
 /// The padded rows of one image that the windows pass over. Row 0 lies as far above the picture as the
@@ -149,6 +160,10 @@ pub(crate) struct Source {
     pub(crate) base: *const f32,
     /// Values from a row to the next.
     pub(crate) pitch: usize,
+    /// Values from a pixel to the next.
+    pub(crate) pixel_pitch: usize,
+    /// The channel that lies first in a pixel.
+    pub(crate) first_channel: usize,
     /// Row r lies at place r mod `ring`: only the last few rows need to be in memory.
     pub(crate) ring: usize,
 }
@@ -160,7 +175,8 @@ impl Source {
         let start = image * input.layout.image_pitch()
             + (halo.top - padding.0) * pitch
             + (halo.left - padding.1) * channels;
-        Self { base: input.data[start..].as_ptr(), pitch, ring: usize::MAX }
+        let base = input.data[start..].as_ptr();
+        Self { base, pitch, pixel_pitch: channels, first_channel: 0, ring: usize::MAX }
     }
 }
 
@@ -169,8 +185,7 @@ pub(crate) struct Part<'a> {
     pub(crate) job: &'a Job<'a>,
     pub(crate) source: Source,
     pub(crate) image: usize,
-    /// Which of the parts that [`PartialSums`] cuts the rows into.
-    pub(crate) row_part: usize,
+    pub(crate) rows: Range<usize>,
     pub(crate) channels: Range<usize>,
 }
 
@@ -179,8 +194,8 @@ impl Kernel for Part<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let conv = self.job.conv;
-        match (conv.kernel, conv.stride) {
+        let PackedDepthwise { kernel, stride, .. } = *self.job.conv;
+        match (kernel, stride) {
             (3, 1) => self.channels::<S, 3, 1>(s),
             (3, 2) => self.channels::<S, 3, 2>(s),
             (5, 1) => self.channels::<S, 5, 1>(s),
@@ -192,12 +207,6 @@ impl Kernel for Part<'_> {
 }
 
 impl Part<'_> {
-    /// Where the sums of the task's rows start.
-    fn sums_at(&self) -> usize {
-        let parts = PartialSums::parts(self.job.layout.height);
-        (self.image * parts + self.row_part) * self.job.conv.channels
-    }
-
     /// The task's channels in blocks, each row of a block before the next: a row's neighbours in memory
     /// are used while they are in the cache.
     #[inline(always)]
@@ -205,101 +214,102 @@ impl Part<'_> {
         let Range { mut start, end } = self.channels.clone();
         while start < end {
             let block = start..end.min(start + BLOCK_CHANNELS);
-            if let Some(sums) = self.job.sums {
-                // SAFETY: this task's rows and channels have a place of their own (`PartialSums::check`).
-                unsafe { std::slice::from_raw_parts_mut(sums.at(self.sums_at() + start), block.len()) }
-                    .fill(0.0);
-            }
-            for y in PartialSums::rows(self.job.layout.height, self.row_part) {
+            for y in self.rows.clone() {
+                let first_row = y * self.job.conv.stride % self.source.ring;
                 let mut channel = block.start;
                 while channel + S::LANES <= block.end {
-                    self.row::<S, K, STRIDE>(Lanes { s, first: S::LANES, whole: true }, y, channel);
+                    let lanes = Lanes { s, first: S::LANES, whole: true };
+                    self.row::<S, K, STRIDE>(lanes, Row { y, first_row, channel });
                     channel += S::LANES;
                 }
                 if channel < block.end {
-                    let first = block.end - channel;
-                    self.row::<S, K, STRIDE>(Lanes { s, first, whole: false }, y, channel);
+                    let lanes = Lanes { s, first: block.end - channel, whole: false };
+                    self.row::<S, K, STRIDE>(lanes, Row { y, first_row, channel });
                 }
             }
             start = block.end;
         }
     }
 
-    /// One output row of one vector of channels: the convolution, then the activation and the sum.
+    /// One output row of one vector of channels: the convolution, the activation and the sum.
     #[inline(always)]
-    fn row<S: Simd, const K: usize, const STRIDE: usize>(&self, lanes: Lanes<S>, y: usize, channel: usize) {
-        let Job { out, sums, layout, activation, .. } = *self.job;
-        self.convolve::<S, K, STRIDE>(lanes, y, channel);
-        // SAFETY: the row was just written, by this task; the sums of its rows and channels are its own.
-        unsafe {
-            let row = out.at(layout.index(self.image, y, 0) + channel);
-            let finish = FinishRow { lanes, row, pitch: layout.channels, width: layout.width };
-            let sum = activation.select(finish);
-            if let Some(sums) = sums {
-                let total = sums.at(self.sums_at() + channel);
-                lanes.store(total, lanes.s.add(lanes.load(total), sum));
+    fn row<S: Simd, const K: usize, const STRIDE: usize>(&self, lanes: Lanes<S>, row: Row) {
+        let Job { out, layout, activation, sums, .. } = *self.job;
+        let width = layout.width;
+        // SAFETY: the row lies within the output.
+        let to = unsafe { out.at(layout.index(self.image, row.y, 0) + row.channel) };
+        // Wide blocks reuse the weights and wait less for the last multiply-add.
+        match width {
+            8.. if STRIDE > 0 && width.is_multiple_of(8) => self.columns::<S, K, STRIDE, 8>(lanes, row, to),
+            7.. if STRIDE > 0 => self.columns::<S, K, STRIDE, 7>(lanes, row, to),
+            4.. => self.columns::<S, K, STRIDE, 4>(lanes, row, to),
+            _ => self.columns::<S, K, STRIDE, 1>(lanes, row, to),
+        }
+        let map = activation.form().is_none();
+        if !map && sums.is_none() {
+            return;
+        }
+        let sum = activation.select(FinishRow { lanes, row: to, pitch: layout.channels, width, map });
+        if let Some(sums) = sums {
+            let (row_part, first) = PartialSums::part_of(layout.height, row.y);
+            let parts = PartialSums::parts(layout.height);
+            // SAFETY: this task's rows and channels have a place of their own (`PartialSums::check`).
+            unsafe {
+                let total = sums.at((self.image * parts + row_part) * layout.channels + row.channel);
+                lanes.store(total, if first { sum } else { lanes.s.add(lanes.load(total), sum) });
             }
         }
     }
 
-    /// The convolution of a row, several columns at a time.
+    /// A row, `COLUMNS` pixels at a time.
     #[inline(always)]
-    fn convolve<S: Simd, const K: usize, const STRIDE: usize>(
-        &self,
-        lanes: Lanes<S>,
-        y: usize,
-        channel: usize,
-    ) {
-        let width = self.job.layout.width;
-        // Wide blocks reuse the weights; at stride 2 their inputs would no longer fit in registers.
-        match (STRIDE, width) {
-            (1, 8..) if width.is_multiple_of(8) => self.columns::<S, K, STRIDE, 8>(lanes, y, channel),
-            (1, 7..) => self.columns::<S, K, STRIDE, 7>(lanes, y, channel),
-            (1 | 2, 4..) => self.columns::<S, K, STRIDE, 4>(lanes, y, channel),
-            _ => self.columns::<S, K, STRIDE, 1>(lanes, y, channel),
-        }
-    }
-
-    #[inline(always)]
+    #[allow(clippy::needless_range_loop)]
     fn columns<S: Simd, const K: usize, const STRIDE: usize, const COLUMNS: usize>(
         &self,
         lanes: Lanes<S>,
-        y: usize,
-        channel: usize,
+        Row { first_row, channel, .. }: Row,
+        to: *mut f32,
     ) {
-        let Job { conv, out, layout, .. } = *self.job;
-        let Source { base, pitch, ring } = self.source;
+        let Self { job: Job { conv, layout, activation, .. }, source, .. } = self;
+        let Source { base, pitch, pixel_pitch, first_channel, ring } = *source;
         let s = lanes.s;
         let (kernel, stride) = if K == 0 { (conv.kernel, conv.stride) } else { (K, STRIDE) };
-        let channels = layout.channels;
         let padded = conv.bias.len();
-        let first_row = (y * stride) % ring;
-        let out_row = layout.index(self.image, y, 0) + channel;
+        let step = stride * pixel_pitch;
         // SAFETY: the caller has checked that every window lies within the source's rows and the output
         // row within the output; the lanes' channels exist from `channel` on; no other task writes
         // these rows and channels.
         unsafe {
             let bias = s.load(conv.bias.as_ptr().add(channel));
             let weights = conv.weights.as_ptr().add(channel);
+            let clamp = activation.form().and_then(Form::bounds);
             let mut x = 0;
             loop {
                 // The last block overlaps the one before it; results are written again, unchanged.
                 let at = x.min(layout.width - COLUMNS);
-                let from = base.add(at * stride * channels + channel);
+                let from = base.add(at * step + channel - first_channel);
                 let mut acc = [bias; COLUMNS];
                 for ky in 0..kernel {
                     let row = first_row + ky;
                     let from = from.add(if row < ring { row } else { row - ring } * pitch);
+                    // Every third column: the others are one and two steps ahead, which an address takes.
+                    let mut third = [from, from.wrapping_add(3 * step), from.wrapping_add(6 * step)];
                     for kx in 0..kernel {
                         let w = s.load(weights.add((ky * kernel + kx) * padded));
-                        let from = from.add(kx * channels);
-                        for (column, acc) in acc.iter_mut().enumerate() {
-                            *acc = s.fma(lanes.load(from.add(column * stride * channels)), w, *acc);
+                        for column in 0..COLUMNS {
+                            let value = lanes.load(third[column / 3].add(column % 3 * step));
+                            acc[column] = s.fma(value, w, acc[column]);
+                        }
+                        for from in &mut third {
+                            *from = from.wrapping_add(pixel_pitch);
                         }
                     }
                 }
-                for (column, acc) in acc.into_iter().enumerate() {
-                    lanes.store(out.at(out_row + (at + column) * channels), acc);
+                for column in 0..COLUMNS {
+                    if let Some((low, high)) = clamp {
+                        acc[column] = s.min(s.splat(high), s.max(s.splat(low), acc[column]));
+                    }
+                    lanes.store(to.add((at + column) * layout.channels), acc[column]);
                 }
                 x += COLUMNS;
                 if x >= layout.width {
@@ -308,6 +318,52 @@ impl Part<'_> {
             }
         }
     }
+}
+
+/// The activation over a row of one vector of channels, where `map` says that it is still to come, and the
+/// sum of the row.
+struct FinishRow<S: Simd> {
+    lanes: Lanes<S>,
+    row: *mut f32,
+    pitch: usize,
+    width: usize,
+    map: bool,
+}
+
+impl<S: Simd> WithMap for FinishRow<S> {
+    type Output = S::V;
+
+    #[inline(always)]
+    fn with<M: Map>(self) -> S::V {
+        let Self { lanes, row, pitch, width, map } = self;
+        let s = lanes.s;
+        // Several sums, so that none waits for the last addition.
+        let mut sums = [s.splat(0.0); 4];
+        for x in (0..width).step_by(sums.len()) {
+            for (i, sum) in sums.iter_mut().enumerate().take_while(|(i, _)| x + i < width) {
+                // SAFETY: a pixel of the row that the caller has just written.
+                unsafe {
+                    let p = row.add((x + i) * pitch);
+                    let mut value = lanes.load(p);
+                    if map {
+                        value = M::map(s, value);
+                        lanes.store(p, value);
+                    }
+                    *sum = s.add(*sum, value);
+                }
+            }
+        }
+        s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]))
+    }
+}
+
+/// An output row of one vector of channels.
+#[derive(Clone, Copy)]
+struct Row {
+    y: usize,
+    /// Where the first row of its windows lies in the source's ring.
+    first_row: usize,
+    channel: usize,
 }
 
 /// The lanes of a vector that are channels: all of them, or the first few at the end.
@@ -335,34 +391,6 @@ impl<S: Simd> Lanes<S> {
     unsafe fn store(self, p: *mut f32, v: S::V) {
         // SAFETY: the caller's promise.
         unsafe { if self.whole { self.s.store(p, v) } else { self.s.store_first(p, self.first, v) } }
-    }
-}
-
-/// The activation over one row of one vector of channels, and their sum.
-struct FinishRow<S: Simd> {
-    lanes: Lanes<S>,
-    row: *mut f32,
-    pitch: usize,
-    width: usize,
-}
-
-impl<S: Simd> WithMap for FinishRow<S> {
-    type Output = S::V;
-
-    #[inline(always)]
-    fn with<M: Map>(self) -> S::V {
-        let Self { lanes, row, pitch, width } = self;
-        let mut sum = lanes.s.splat(0.0);
-        for x in 0..width {
-            // SAFETY: pixel x of the row that the caller has just written.
-            unsafe {
-                let p = row.add(x * pitch);
-                let value = M::map(lanes.s, lanes.load(p));
-                lanes.store(p, value);
-                sum = lanes.s.add(sum, value);
-            }
-        }
-        sum
     }
 }
 

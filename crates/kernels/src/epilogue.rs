@@ -29,7 +29,7 @@ pub struct Epilogue<'a> {
     pub residual: Option<View<'a>>,
 }
 
-/// A function that a GEMM tile computes on its sums while they are in registers.
+/// A function that is computed on sums while they are in registers.
 #[derive(Clone, Copy)]
 pub(crate) enum Form {
     /// `x`.
@@ -50,9 +50,6 @@ impl Form {
 
 /// An element-wise function over vectors.
 pub(crate) trait Map {
-    /// Its simple form; none where it needs a pass of its own over a tile's results.
-    const FORM: Option<Form> = None;
-
     fn map<S: Simd>(s: S, x: S::V) -> S::V;
 }
 
@@ -63,8 +60,6 @@ pub(crate) struct Swish;
 pub(crate) struct Sigmoid;
 
 impl Map for Identity {
-    const FORM: Option<Form> = Some(Form::Identity);
-
     #[inline(always)]
     fn map<S: Simd>(_: S, x: S::V) -> S::V {
         x
@@ -72,8 +67,6 @@ impl Map for Identity {
 }
 
 impl Map for Relu {
-    const FORM: Option<Form> = Some(Form::Clamp { low: 0.0, high: f32::INFINITY });
-
     #[inline(always)]
     fn map<S: Simd>(s: S, x: S::V) -> S::V {
         s.max(s.splat(0.0), x)
@@ -81,8 +74,6 @@ impl Map for Relu {
 }
 
 impl Map for Relu6 {
-    const FORM: Option<Form> = Some(Form::Clamp { low: 0.0, high: 6.0 });
-
     #[inline(always)]
     fn map<S: Simd>(s: S, x: S::V) -> S::V {
         s.min(s.splat(6.0), s.max(s.splat(0.0), x))
@@ -110,6 +101,17 @@ pub(crate) trait WithMap {
 }
 
 impl Activation {
+    /// Its simple form; none where it needs a pass of its own over results in memory.
+    #[inline(always)]
+    pub(crate) fn form(self) -> Option<Form> {
+        match self {
+            Self::Identity => Some(Form::Identity),
+            Self::Relu => Some(Form::Clamp { low: 0.0, high: f32::INFINITY }),
+            Self::Relu6 => Some(Form::Clamp { low: 0.0, high: 6.0 }),
+            Self::Swish | Self::Sigmoid => None,
+        }
+    }
+
     /// Runs `body` compiled for this function, so that its loop holds no branch.
     #[inline(always)]
     pub(crate) fn select<B: WithMap>(self, body: B) -> B::Output {

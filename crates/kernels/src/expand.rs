@@ -1,33 +1,52 @@
-//! A 1×1 convolution and the depthwise one after it, row by row: the wide activation between them never
-//! leaves the second-level cache.
+//! A dense convolution and the depthwise one after it, a few rows or channels at a time: the wide
+//! activation between them, the largest of a network, never leaves the cache.
 
-use crate::conv::{PackedConv, conv2d, convolve_rows, split};
-use crate::depthwise::{Job, PackedDepthwise, Part, Source, depthwise};
-use crate::epilogue::{Activation, Epilogue};
+use std::ops::Range;
+
+use crate::conv::{PackedConv, check_input, convolve_rows, split};
+use crate::depthwise::{Job, PackedDepthwise, Part, Source};
+use crate::epilogue::Activation;
 use crate::layout::{Halo, Layout, SharedPtr, View, ViewMut};
 use crate::pooling::PartialSums;
 use crate::{Cpu, Isa};
 
-/// Length of the scratch memory that [`expand_depthwise`] needs: `expanded` is the layout of the
-/// activation between the convolutions, with the halo that the depthwise one reads.
-#[must_use]
-pub fn expand_scratch_len(cpu: &Cpu, conv: &PackedDepthwise, expanded: &Layout, output: &Layout) -> usize {
-    match PartialSums::parts(output.height) {
-        1 => expanded.len(),
-        _ => cpu.pool.threads() * ring_rows(conv, output) * expanded.row_pitch(),
-    }
+/// What is kept of the activation between the convolutions should fit in this many bytes, well within the
+/// second-level cache.
+const KEPT: usize = 224 << 10;
+/// A dense convolution and the depthwise one that reads it.
+#[derive(Clone, Copy, Debug)]
+pub struct Expansion<'a> {
+    /// The dense convolution.
+    pub expand: &'a PackedConv,
+    /// What follows it.
+    pub activation: Activation,
+    /// Rows above and columns left of the picture that its first output reads, as in
+    /// [`conv2d`](crate::conv2d).
+    pub padding: (usize, usize),
+    /// The layout of its output, with the halo that the depthwise convolution reads.
+    pub expanded: Layout,
 }
 
-/// `depthwise(activation(weights ∗ input + bias))`: [`conv2d`] with a 1×1 kernel and stride 1 into
-/// `expanded`, then [`depthwise`], without keeping the activation between them.
+/// Length of the scratch memory that [`expand_depthwise`] needs.
+#[must_use]
+pub fn expand_scratch_len(
+    cpu: &Cpu,
+    expansion: &Expansion<'_>,
+    conv: &PackedDepthwise,
+    output: &Layout,
+) -> usize {
+    cpu.pool.threads() * Cut::new(expansion, conv, output).kept_len(&expansion.expanded)
+}
+
+/// `depthwise(activation(weights ∗ input + bias))`: [`conv2d`](crate::conv2d), then
+/// [`depthwise`](crate::depthwise), bit for bit, without keeping the activation between them.
 ///
 /// # Panics
 /// When shapes, halo or lengths do not fit together.
 pub fn expand_depthwise(
     cpu: &Cpu,
-    (expand, expand_activation): (&PackedConv, Activation),
+    expansion: &Expansion<'_>,
     input: View<'_>,
-    expanded: Layout,
     scratch: &mut [f32],
     conv: &PackedDepthwise,
     padding: (usize, usize),
@@ -35,115 +54,148 @@ pub fn expand_depthwise(
     activation: Activation,
     sums: Option<&mut PartialSums<'_>>,
 ) {
+    let Expansion { expand, expanded, .. } = *expansion;
     let layout = output.layout;
-    let parts = PartialSums::parts(layout.height);
-    if parts == 1 {
-        let mut between = ViewMut::new(scratch, expanded);
-        let epilogue = Epilogue { activation: expand_activation, residual: None };
-        conv2d(cpu, expand, input, (0, 0), None, &mut between, epilogue);
-        return depthwise(cpu, conv, between.as_view(), padding, output, activation, sums);
-    }
-    check(expand, &input.layout, &expanded);
+    check_input(expand, &input.layout, expansion.padding, &expanded);
     conv.check(&expanded, padding, &layout);
-    assert!(scratch.len() >= expand_scratch_len(cpu, conv, &expanded, &layout), "scratch for {expanded:?}");
+    let needed = expand_scratch_len(cpu, expansion, conv, &layout);
+    assert!(scratch.len() >= needed, "scratch for {expanded:?}");
     output.clear_halo();
     let job = Job::new(conv, output, activation, sums);
-    let ring_rows = ring_rows(conv, &layout);
-    let ring_len = ring_rows * expanded.row_pitch();
+    let cut = Cut::new(expansion, conv, &layout);
+    let kept_len = cut.kept_len(&expanded);
     let scratch = SharedPtr::new(scratch);
-    // Rows at the border of two tasks are expanded twice, so there are no more tasks than threads need.
-    let tasks = if cpu.pool.threads() == 1 { 1 } else { parts.min(2 * cpu.pool.threads()) };
-    cpu.pool.run_with_thread(layout.images * tasks, |thread, task| {
-        let (image, task) = (task / tasks, task % tasks);
-        // SAFETY: threads have rings of their own in the scratch, whose length was checked.
-        let ring = unsafe { scratch.from(thread * ring_len) };
-        let mut strip =
-            Strip { isa: cpu.isa, expand, expand_activation, input, image, expanded, ring, ring_rows };
+    let groups = expand.panels().div_ceil(cut.panels);
+    let parts = PartialSums::parts(layout.height);
+    // Rows at the border of two tasks are computed twice, so there are no more tasks than threads need.
+    let row_tasks = match cpu.pool.threads() {
+        1 => 1,
+        _ if cut.rows >= conv.reach(layout.height) => 1,
+        threads => parts.min(2 * threads),
+    };
+    cpu.pool.run_with_thread(layout.images * row_tasks * groups, |thread, task| {
+        let (rest, group) = (task / groups, task % groups);
+        let (image, row_task) = (rest / row_tasks, rest % row_tasks);
+        let panels = group * cut.panels..((group + 1) * cut.panels).min(expand.panels());
+        let channels = expand.columns(panels.clone());
+        // SAFETY: threads have parts of their own in the scratch, whose length was checked.
+        let kept = unsafe { scratch.from(thread * kept_len) };
+        let layout = Layout { images: 1, channels: channels.len(), ..expanded };
+        let mut strip = Strip {
+            isa: cpu.isa,
+            expansion,
+            input,
+            image,
+            panels,
+            first_channel: channels.start,
+            layout,
+            kept,
+            rows: cut.rows,
+        };
         strip.clear_sides();
-        let mut next = None;
-        for row_part in split(parts, tasks, task) {
-            let window = conv.window(&PartialSums::rows(layout.height, row_part));
-            strip.fill(next.unwrap_or(window.start)..window.end, padding.0);
-            next = Some(window.end);
+        let row_parts = split(parts, row_tasks, row_task);
+        let part_rows = |part| PartialSums::rows(job.height(), part);
+        let mut start = part_rows(row_parts.start).start;
+        let end = part_rows(row_parts.end - 1).end;
+        let mut next = conv.window(&(start..start + 1)).start;
+        while start < end {
+            let rows = start..end.min(start + cut.step);
+            let window = conv.window(&rows);
+            // Where the stride is larger than the kernel, rows are skipped.
+            strip.fill(next.max(window.start)..window.end, padding.0);
+            next = window.end;
+            start = rows.end;
             let source = strip.source(padding.1);
-            cpu.isa.run(Part { job: &job, source, image, row_part, channels: 0..layout.channels });
+            cpu.isa.run(Part { job: &job, source, image, rows, channels: channels.clone() });
         }
     });
 }
 
-fn check(expand: &PackedConv, input: &Layout, expanded: &Layout) {
-    assert_eq!((expand.shape.kernel, expand.shape.stride), (1, 1), "an expansion is 1×1");
-    assert_eq!(expand.shape.inputs, input.channels, "channels of the input");
-    assert_eq!(expand.shape.outputs, expanded.channels, "channels of the expansion");
-    assert!(Layout { channels: input.channels, ..*expanded }.same_shape(input), "{input:?} → {expanded:?}");
+/// How the work is cut so that what is kept between the convolutions stays small.
+struct Cut {
+    /// Panels of the first convolution's outputs that are computed together.
+    panels: usize,
+    /// Their channels, at most.
+    channels: usize,
+    /// Padded rows of them that are kept.
+    rows: usize,
+    /// Output rows that those are enough for.
+    step: usize,
 }
 
-/// Rows that the longest part needs at the same time.
-fn ring_rows(conv: &PackedDepthwise, output: &Layout) -> usize {
-    let parts = PartialSums::parts(output.height);
-    conv.reach(output.height.div_ceil(parts))
+impl Cut {
+    fn new(
+        Expansion { expand, expanded, .. }: &Expansion<'_>,
+        conv: &PackedDepthwise,
+        output: &Layout,
+    ) -> Self {
+        let panel_row = size_of::<f32>() * expanded.row_pitch() / expanded.channels * expand.panel_width();
+        // Panels before rows: the input is read once for all panels of a group.
+        let least = conv.reach(2.min(output.height));
+        let panels = (KEPT / (least * panel_row)).clamp(1, expand.panels());
+        let rows = (KEPT / (panels * panel_row)).clamp(least, conv.reach(output.height).max(least));
+        Self { panels, channels: panels * expand.panel_width(), rows, step: conv.outputs(rows) }
+    }
+
+    /// Values of the activation between the convolutions that a thread keeps.
+    fn kept_len(&self, expanded: &Layout) -> usize {
+        self.rows * (expanded.row_pitch() / expanded.channels) * self.channels
+    }
 }
 
-/// The expansion of one image, of which a ring of rows is in memory.
+/// Some channels of the activation between the convolutions, of one image: a ring of rows is in memory.
 struct Strip<'a> {
     isa: Isa,
-    expand: &'a PackedConv,
-    expand_activation: Activation,
+    expansion: &'a Expansion<'a>,
     input: View<'a>,
     image: usize,
-    expanded: Layout,
-    ring: SharedPtr,
-    ring_rows: usize,
+    panels: Range<usize>,
+    first_channel: usize,
+    /// How the channels would lie if all rows were kept.
+    layout: Layout,
+    kept: SharedPtr,
+    /// Rows that are kept.
+    rows: usize,
 }
 
 impl Strip<'_> {
     /// The row at a place of the ring, sides included.
     fn row(&mut self, place: usize) -> &mut [f32] {
-        let pitch = self.expanded.row_pitch();
+        let pitch = self.layout.row_pitch();
         // SAFETY: callers stay within the ring, which is this task's own, borrowed from `self`.
-        unsafe { std::slice::from_raw_parts_mut(self.ring.at(place * pitch), pitch) }
+        unsafe { std::slice::from_raw_parts_mut(self.kept.at(place * pitch), pitch) }
     }
 
     /// Writes zeros left and right of every row; the rows themselves never reach there.
     fn clear_sides(&mut self) {
-        let Layout { width, channels, halo, .. } = self.expanded;
-        for row in 0..self.ring_rows {
+        let Layout { width, channels, halo, .. } = self.layout;
+        for row in 0..self.rows {
             let row = self.row(row);
             row[..halo.left * channels].fill(0.0);
             row[(halo.left + width) * channels..].fill(0.0);
         }
     }
 
-    /// Computes padded rows: zeros above and below the picture, the expansion within.
-    fn fill(&mut self, rows: std::ops::Range<usize>, top: usize) {
+    /// Computes padded rows: zeros above and below the picture, the first convolution within.
+    fn fill(&mut self, rows: Range<usize>, top: usize) {
         let mut row = rows.start;
         while row < rows.end {
-            let place = row % self.ring_rows;
-            let picture = top..top + self.expanded.height;
+            let place = row % self.rows;
+            let picture = top..top + self.layout.height;
             if !picture.contains(&row) {
                 self.row(place).fill(0.0);
                 row += 1;
                 continue;
             }
-            let count = (rows.end.min(picture.end) - row).min(self.ring_rows - place);
-            let halo = Halo { top: 0, bottom: 0, ..self.expanded.halo };
-            let layout = Layout { images: 1, height: count, halo, ..self.expanded };
+            let count = (rows.end.min(picture.end) - row).min(self.rows - place);
+            let halo = Halo { top: 0, bottom: 0, ..self.layout.halo };
+            let layout = Layout { height: count, halo, ..self.layout };
+            let Expansion { expand, activation, padding, .. } = *self.expansion;
+            let (panels, from) = (self.panels.clone(), (self.image, row - top));
             // SAFETY: `count` rows from `place` on lie within the ring, and in the picture from `row − top`.
             unsafe {
-                let out = self.ring.from(place * self.expanded.row_pitch());
-                let from = (self.image, row - top);
-                let panels = 0..self.expand.panels();
-                convolve_rows(
-                    self.isa,
-                    self.expand,
-                    panels,
-                    self.expand_activation,
-                    self.input,
-                    (0, 0),
-                    from,
-                    out,
-                    layout,
-                );
+                let out = self.kept.from(place * self.layout.row_pitch());
+                convolve_rows(self.isa, expand, panels, activation, self.input, padding, from, out, layout);
             }
             row += count;
         }
@@ -151,73 +203,93 @@ impl Strip<'_> {
 
     /// The ring, for windows that start `left` columns left of the picture.
     fn source(&self, left: usize) -> Source {
-        let Layout { halo, channels, .. } = self.expanded;
+        let Layout { halo, channels, .. } = self.layout;
         // SAFETY: the halo is at least as wide as the padding (checked).
-        let base = unsafe { self.ring.at((halo.left - left) * channels) };
-        Source { base, pitch: self.expanded.row_pitch(), ring: self.ring_rows }
+        let base = unsafe { self.kept.at((halo.left - left) * channels) };
+        Source {
+            base,
+            pitch: self.layout.row_pitch(),
+            pixel_pitch: channels,
+            first_channel: self.first_channel,
+            ring: self.rows,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conv::ConvShape;
+    use crate::conv::{ConvShape, conv2d};
+    use crate::depthwise::depthwise;
+    use crate::epilogue::Epilogue;
     use crate::naive::noise;
 
-    /// The fused form against the two kernels one after the other: the same arithmetic, bit for bit.
-    fn run(
-        cpu: &Cpu,
-        (kernel, stride): (usize, usize),
+    /// Two convolutions and the picture they run on.
+    #[derive(Clone, Copy)]
+    struct Case {
+        /// Kernel and stride.
+        first: (usize, usize),
+        depthwise: (usize, usize),
+        /// Zeros around the activation between them.
         pad: Halo,
-        (height, width): (usize, usize),
+        /// Height and width of that activation.
+        size: (usize, usize),
         channels: usize,
-    ) {
+    }
+
+    /// The fused form against the two kernels one after the other: the same arithmetic, bit for bit.
+    fn run(cpu: &Cpu, case: Case) {
+        let Case { first, depthwise: (kernel, stride), pad, size: (height, width), channels } = case;
         let (images, inputs) = (2, 7);
         let size = |side: usize, before: usize, after: usize| (side + before + after - kernel) / stride + 1;
-        let out = Layout::dense(
-            images,
-            size(height, pad.top, pad.bottom),
-            size(width, pad.left, pad.right),
-            channels,
-        );
-        let input = Layout::dense(images, height, width, inputs);
+        let (out_height, out_width) = (size(height, pad.top, pad.bottom), size(width, pad.left, pad.right));
+        let out = Layout::dense(images, out_height, out_width, channels);
+        // A picture that the first convolution reads without rows above it.
+        let below = first.0 - 1;
+        let input = Layout::dense(images, (height - 1) * first.1 + 1, (width - 1) * first.1 + 1, inputs)
+            .with_halo(Halo { bottom: below, right: below, ..Halo::default() });
         let expanded = Layout::dense(images, height, width, channels).with_halo(pad);
         let values = noise(input.len(), 1);
-        let shape = ConvShape { inputs, outputs: channels, kernel: 1, stride: 1 };
-        let expand = PackedConv::new(cpu.isa, shape, &noise(inputs * channels, 2), &noise(channels, 3));
+        let shape = ConvShape { inputs, outputs: channels, kernel: first.0, stride: first.1 };
+        let weights = noise(inputs * channels * first.0 * first.0, 2);
+        let expand = PackedConv::new(cpu.isa, shape, &weights, &noise(channels, 3));
         let weights = noise(channels * kernel * kernel, 4);
         let conv = PackedDepthwise::new(cpu.isa, kernel, stride, &weights, &noise(channels, 5));
 
-        let mut between = vec![f32::NAN; expanded.len()];
-        let epilogue = Epilogue { activation: Activation::Swish, residual: None };
         let view = View::new(&values, input);
-        conv2d(cpu, &expand, view, (0, 0), None, &mut ViewMut::new(&mut between, expanded), epilogue);
-        let padding = (pad.top, pad.left);
         let mut results = [vec![f32::NAN; out.len()], vec![f32::NAN; out.len()]];
         let mut sums = [(); 2].map(|()| vec![f32::NAN; PartialSums::len_for(&out)]);
-        let between = View::new(&between, expanded);
-        let mut partial = PartialSums::new(&mut sums[0]);
-        let mut output = ViewMut::new(&mut results[0], out);
+        let [one_by_one, fused] = &mut results;
+        let [sums_one_by_one, sums_fused] = &mut sums;
+        let padding = (pad.top, pad.left);
+
+        let mut between = vec![f32::NAN; expanded.len()];
+        let mut between = ViewMut::new(&mut between, expanded);
+        let epilogue = Epilogue { activation: Activation::Swish, residual: None };
+        conv2d(cpu, &expand, view, (0, 0), None, &mut between, epilogue);
+        let mut partial = PartialSums::new(sums_one_by_one);
+        let mut output = ViewMut::new(one_by_one, out);
+        let between = between.as_view();
         depthwise(cpu, &conv, between, padding, &mut output, Activation::Relu6, Some(&mut partial));
 
-        let mut scratch = vec![f32::NAN; expand_scratch_len(cpu, &conv, &expanded, &out)];
-        let expand = (&expand, Activation::Swish);
-        let mut partial = PartialSums::new(&mut sums[1]);
-        let mut output = ViewMut::new(&mut results[1], out);
-        let (act, sums_out) = (Activation::Relu6, Some(&mut partial));
+        let expansion =
+            Expansion { expand: &expand, activation: Activation::Swish, padding: (0, 0), expanded };
+        let mut scratch = vec![f32::NAN; expand_scratch_len(cpu, &expansion, &conv, &out)];
+        let mut partial = PartialSums::new(sums_fused);
+        let mut output = ViewMut::new(fused, out);
         expand_depthwise(
             cpu,
-            expand,
+            &expansion,
             view,
-            expanded,
             &mut scratch,
             &conv,
             padding,
             &mut output,
-            act,
-            sums_out,
+            Activation::Relu6,
+            Some(&mut partial),
         );
-        let what = format!("{} {kernel}/{stride} {height}×{width}×{channels} {pad:?}", cpu.isa.name());
+        let what =
+            format!("{} {first:?}, {kernel}/{stride} {height}×{width}×{channels} {pad:?}", cpu.isa.name());
         assert!(results[0] == results[1], "{what}: values differ");
         assert!(sums[0] == sums[1], "{what}: sums differ");
     }
@@ -227,17 +299,47 @@ mod tests {
         for isa in Isa::available() {
             for threads in [1, 3] {
                 let cpu = Cpu::new(isa, threads);
-                for (kernel, stride) in [(3, 1), (3, 2), (5, 1), (5, 2)] {
+                for (kernel, stride) in [(3, 1), (3, 2), (5, 1), (5, 2), (3, 4)] {
                     let half = kernel / 2;
                     for (top, left) in [(half, half), (half - 1, half - 1)] {
                         let pad = Halo { top, left, bottom: half, right: half };
+                        let case = Case {
+                            first: (1, 1),
+                            depthwise: (kernel, stride),
+                            pad,
+                            size: (5, 9),
+                            channels: 20,
+                        };
                         for height in [5, 16, 17, 33, 35, 70] {
-                            run(&cpu, (kernel, stride), pad, (height, 9), 20);
+                            run(&cpu, Case { size: (height, 9), ..case });
                         }
-                        run(&cpu, (kernel, stride), pad, (40, 23), 48);
+                        run(&cpu, Case { size: (40, 23), channels: 48, ..case });
+                        run(&cpu, Case { size: (9, 7), channels: 144, ..case });
+                        run(&cpu, Case { size: (12, 260), channels: 272, ..case });
+                        run(&cpu, Case { size: (70, 60), channels: 48, ..case });
+                        run(&cpu, Case { first: (3, 2), size: (34, 120), ..case });
+                        run(&cpu, Case { first: (3, 2), size: (18, 20), channels: 33, ..case });
                     }
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_cases_above_are_cut_in_every_way() {
+        let cut = |size: (usize, usize), channels: usize| {
+            let shape = ConvShape { inputs: 7, outputs: channels, kernel: 1, stride: 1 };
+            let expand = PackedConv::new(Isa::best(), shape, &noise(7 * channels, 1), &noise(channels, 2));
+            let conv = PackedDepthwise::new(Isa::best(), 3, 1, &noise(9 * channels, 3), &noise(channels, 4));
+            let output = Layout::dense(1, size.0, size.1, channels);
+            let expanded = output.with_halo(Halo { top: 1, bottom: 1, left: 1, right: 1 });
+            let expansion =
+                Expansion { expand: &expand, activation: Activation::Relu, padding: (0, 0), expanded };
+            let cut = Cut::new(&expansion, &conv, &output);
+            (cut.panels == expand.panels(), cut.rows == size.0 + 2)
+        };
+        assert_eq!(cut((9, 7), 144), (true, true), "everything is kept");
+        assert_eq!(cut((70, 60), 48), (true, false), "a ring of all channels");
+        assert_eq!(cut((37, 260), 272), (false, false), "a ring of some channels");
     }
 }

@@ -26,6 +26,14 @@ impl<'a> PartialSums<'a> {
         split(height, Self::parts(height), part)
     }
 
+    /// The part that a row belongs to, and whether the row is its first.
+    pub(crate) fn part_of(height: usize, row: usize) -> (usize, bool) {
+        let parts = Self::parts(height);
+        // The last part that starts at or before the row.
+        let part = ((row + 1) * parts - 1) / height;
+        (part, part * height / parts == row)
+    }
+
     /// Values needed for activations of this layout.
     #[must_use]
     pub fn len_for(layout: &Layout) -> usize {
@@ -87,6 +95,17 @@ pub fn global_average(input: View<'_>, output: &mut ViewMut<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_row_is_of_one_part() {
+        for height in 1..300 {
+            for part in 0..PartialSums::parts(height) {
+                for (i, row) in PartialSums::rows(height, part).enumerate() {
+                    assert_eq!(PartialSums::part_of(height, row), (part, i == 0), "row {row} of {height}");
+                }
+            }
+        }
+    }
     use crate::layout::Halo;
 
     #[test]

@@ -1,7 +1,5 @@
-//! The expansion of a block joins its depthwise convolution: the wide activation between them, the
-//! largest of the network, is made row by row and never leaves the cache.
-
-use effigy_arch::Conv;
+//! The convolution before a depthwise one, a block's expansion or the stem, joins it: the wide activation
+//! between them, the largest of the network, is made piece by piece and never leaves the cache.
 
 use crate::program::{Dense, Kind, Program};
 
@@ -29,9 +27,7 @@ fn expansion(program: &Program, position: usize) -> Option<usize> {
     let Kind::Depthwise(depthwise) = &unit.kind else { return None };
     let producer = program.sole_producer(unit.inputs[0])?;
     match &program.units[producer].kind {
-        Kind::Dense(Dense {
-            conv: Conv { kernel: 1, stride: 1, .. }, gate: None, residual: None, ..
-        }) if depthwise.expand.is_none() => Some(producer),
+        Kind::Dense(Dense { gate: None, residual: None, .. }) if depthwise.expand.is_none() => Some(producer),
         _ => None,
     }
 }

@@ -15,21 +15,23 @@ pub(crate) struct Operand {
     pub(crate) segment_len: usize,
 }
 
-/// One tile's operands.
+/// A few rows of A against adjacent panels of B, one after the other.
 #[derive(Clone, Copy)]
 pub(crate) struct Tile<'a> {
     /// First row of A.
     pub(crate) a: *const f32,
     pub(crate) operand: Operand,
-    /// The panel of B.
+    /// The first panel of B; the others follow it.
     pub(crate) b: *const f32,
-    /// The panel's biases, padded to whole vectors.
+    /// Panels of the same width.
+    pub(crate) panels: usize,
+    /// The panels' biases, padded to whole vectors.
     pub(crate) bias: *const f32,
-    /// Where each row of C starts, `first` values before the panel's columns.
+    /// Where each row of C starts, `first` values before the panels' columns.
     pub(crate) rows: &'a [*mut f32],
-    /// From the start of a row to the panel's columns.
+    /// From the start of a row to the panels' columns.
     pub(crate) first: usize,
-    /// Columns that exist in C, within the panel's last vector.
+    /// Columns that exist in C, up to the last panel's last vector.
     pub(crate) columns: usize,
     /// Bounds that the sums are held within.
     pub(crate) clamp: Option<(f32, f32)>,
@@ -37,8 +39,12 @@ pub(crate) struct Tile<'a> {
     pub(crate) residual: Option<&'a [*const f32]>,
 }
 
-/// How many values ahead B is fetched: the weights of late layers come from beyond the second-level cache.
-const PREFETCH: usize = 512;
+/// How many values ahead B is fetched: the weights of late layers come from memory, which answers within
+/// the time of some 400 multiply-adds. A tile of few rows passes over B faster.
+const fn prefetch_distance(rows: usize) -> usize {
+    if rows >= 6 { 1024 } else { 6144 / (rows + 1) }
+}
+
 /// Values in a cache line.
 const LINE: usize = 16;
 
@@ -52,80 +58,84 @@ impl<const ROWS: usize, const VECTORS: usize> Kernel for TileKernel<'_, ROWS, VE
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Tile { a, operand, b, bias, rows, first, columns, clamp, residual } = self.0;
+        let Tile { a: start, operand, b, panels, bias, rows, first, columns, clamp, residual } = self.0;
         let Operand { pitch, segments, segment_pitch, segment_len } = operand;
         let mut b = b;
+        let width = VECTORS * S::LANES;
         // SAFETY: `run_tile`'s contract gives every operand its extent.
         unsafe {
-            let mut acc = [[s.splat(0.0); VECTORS]; ROWS];
-            for v in 0..VECTORS {
-                let bias = s.load(bias.add(v * S::LANES));
-                for row in 0..ROWS {
-                    acc[row][v] = bias;
+            for panel in 0..panels {
+                let mut acc = [[s.splat(0.0); VECTORS]; ROWS];
+                for v in 0..VECTORS {
+                    let bias = s.load(bias.add(panel * width + v * S::LANES));
+                    for row in 0..ROWS {
+                        acc[row][v] = bias;
+                    }
                 }
-            }
-            let mut column = [s.splat(0.0); VECTORS];
-            for segment in 0..segments {
-                let mut a = a.add(segment * segment_pitch);
-                for _ in 0..segment_len {
-                    for v in 0..VECTORS {
-                        column[v] = s.load(b.add(v * S::LANES));
-                        if v * S::LANES % LINE == 0 {
-                            s.prefetch(b.wrapping_add(PREFETCH + v * S::LANES));
+                let mut column = [s.splat(0.0); VECTORS];
+                for segment in 0..segments {
+                    let mut a = start.add(segment * segment_pitch);
+                    for _ in 0..segment_len {
+                        for v in 0..VECTORS {
+                            column[v] = s.load(b.add(v * S::LANES));
+                            if v * S::LANES % LINE == 0 {
+                                s.prefetch(b.wrapping_add(prefetch_distance(ROWS) + v * S::LANES));
+                            }
+                        }
+                        for row in 0..ROWS {
+                            let x = s.splat(*a.add(row * pitch));
+                            for v in 0..VECTORS {
+                                acc[row][v] = s.fma(x, column[v], acc[row][v]);
+                            }
+                        }
+                        a = a.add(1);
+                        b = b.add(VECTORS * S::LANES);
+                    }
+                }
+                if let Some((low, high)) = clamp {
+                    let (low, high) = (s.splat(low), s.splat(high));
+                    for row in 0..ROWS {
+                        for v in 0..VECTORS {
+                            acc[row][v] = s.min(high, s.max(low, acc[row][v]));
+                        }
+                    }
+                }
+                let last = (VECTORS - 1) * S::LANES;
+                let first = first + panel * width;
+                let tail = (columns - panel * width - last).min(S::LANES);
+                if tail == S::LANES {
+                    if let Some(residual) = residual {
+                        for row in 0..ROWS {
+                            let from = residual.get_unchecked(row).add(first);
+                            for v in 0..VECTORS {
+                                acc[row][v] = s.add(acc[row][v], s.load(from.add(v * S::LANES)));
+                            }
                         }
                     }
                     for row in 0..ROWS {
-                        let x = s.splat(*a.add(row * pitch));
+                        let to = rows.get_unchecked(row).add(first);
                         for v in 0..VECTORS {
-                            acc[row][v] = s.fma(x, column[v], acc[row][v]);
+                            s.store(to.add(v * S::LANES), acc[row][v]);
                         }
                     }
-                    a = a.add(1);
-                    b = b.add(VECTORS * S::LANES);
-                }
-            }
-            if let Some((low, high)) = clamp {
-                let (low, high) = (s.splat(low), s.splat(high));
-                for row in 0..ROWS {
-                    for v in 0..VECTORS {
-                        acc[row][v] = s.min(high, s.max(low, acc[row][v]));
-                    }
-                }
-            }
-            let last = (VECTORS - 1) * S::LANES;
-            let tail = columns - last;
-            if tail == S::LANES {
-                if let Some(residual) = residual {
-                    for row in 0..ROWS {
-                        let from = residual.get_unchecked(row).add(first);
-                        for v in 0..VECTORS {
-                            acc[row][v] = s.add(acc[row][v], s.load(from.add(v * S::LANES)));
-                        }
-                    }
+                    continue;
                 }
                 for row in 0..ROWS {
                     let to = rows.get_unchecked(row).add(first);
-                    for v in 0..VECTORS {
-                        s.store(to.add(v * S::LANES), acc[row][v]);
+                    let from = residual.map(|residual| residual.get_unchecked(row).add(first));
+                    for v in 0..VECTORS - 1 {
+                        let mut x = acc[row][v];
+                        if let Some(from) = from {
+                            x = s.add(x, s.load(from.add(v * S::LANES)));
+                        }
+                        s.store(to.add(v * S::LANES), x);
                     }
-                }
-                return;
-            }
-            for row in 0..ROWS {
-                let to = rows.get_unchecked(row).add(first);
-                let from = residual.map(|residual| residual.get_unchecked(row).add(first));
-                for v in 0..VECTORS - 1 {
-                    let mut x = acc[row][v];
+                    let mut x = acc[row][VECTORS - 1];
                     if let Some(from) = from {
-                        x = s.add(x, s.load(from.add(v * S::LANES)));
+                        x = s.add(x, s.load_first(from.add(last), tail));
                     }
-                    s.store(to.add(v * S::LANES), x);
+                    s.store_first(to.add(last), tail, x);
                 }
-                let mut x = acc[row][VECTORS - 1];
-                if let Some(from) = from {
-                    x = s.add(x, s.load_first(from.add(last), tail));
-                }
-                s.store_first(to.add(last), tail, x);
             }
         }
     }
@@ -151,13 +161,13 @@ impl<S: Simd> Table<S> {
     const FOUR: [TileFn<S>; 6] = tiles!(4: 1 2 3 4 5 6);
 }
 
-/// Computes one tile: `tile.rows.len()` rows of a panel `vectors` wide.
+/// Computes `tile.rows.len()` rows of panels `vectors` wide.
 ///
 /// # Safety
-/// `a` must be readable for that many rows of `operand`; `b` for as many panel rows as a row of A has
-/// values; `bias` for the panel's width; every pointer of `rows` writable (and of `residual`, of which
+/// `a` must be readable for that many rows of `operand`; `b` for as many rows of every panel as a row of A
+/// has values; `bias` for the panels' widths; every pointer of `rows` writable (and of `residual`, of which
 /// there are as many, readable) for `columns` values from `first` on; and `columns` must reach into the
-/// panel's last vector without passing it.
+/// last panel's last vector without passing it.
 pub(crate) unsafe fn run_tile<S: Simd>(s: S, vectors: usize, tile: Tile<'_>) {
     let table: &[TileFn<S>] = match vectors {
         1 => &Table::<S>::ONE,
