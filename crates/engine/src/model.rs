@@ -6,19 +6,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use effigy_arch::{Conv, Graph, NodeId};
-use effigy_kernels::{Activation, ConvShape, Cpu, Isa, PackedConv, PackedDepthwise};
+use effigy_kernels::{Activation, Cpu, Isa, PackedConv, PackedDepthwise};
 use effigy_tensor::Tensor;
 
 use crate::error::EngineError;
+use crate::pack;
 use crate::passes;
 use crate::plan::Plan;
-use crate::program::{Dense, Kind, MaxPool, Program, WeightedSum};
+use crate::program::{MaxPool, Program, WeightedSum};
 use crate::run::Value;
 
-/// Where a model finds its parameters.
-pub trait Parameters {
+/// Where a model finds its parameters. Several threads read at the same time.
+pub trait Parameters: Sync {
     /// The values of a parameter in row-major order, by its name in the graph.
     fn parameter(&self, name: &str) -> Option<Cow<'_, [f32]>>;
+
+    /// Told when a parameter has been packed: it is most likely not asked for any more.
+    fn release(&self, _name: &str) {}
 }
 
 impl Parameters for HashMap<String, Tensor> {
@@ -135,15 +139,8 @@ impl Model {
             passes::fuse(&mut program);
         }
         let Program { units, results } = program;
-        let steps = units
-            .into_iter()
-            .map(|unit| Step {
-                value: unit.value,
-                inputs: unit.inputs,
-                operation: Operation::pack(options.isa, unit.kind),
-            })
-            .collect();
         let cpu = Cpu::new(options.isa, options.threads);
+        let steps = pack::steps(&cpu, units)?;
         Ok(Self { graph: graph.clone(), steps, results, cpu, plans: Mutex::default() })
     }
 
@@ -231,41 +228,6 @@ fn copy_all(values: &[Value<'_>]) -> Vec<Tensor> {
 }
 
 impl Operation {
-    fn pack(isa: Isa, kind: Kind) -> Self {
-        match kind {
-            Kind::Input => Self::Input,
-            Kind::Dense(dense) => Self::Dense {
-                conv: dense.conv,
-                packed: pack_dense(isa, &dense),
-                activation: dense.activation,
-                gate: dense.gate,
-                residual: dense.residual,
-            },
-            Kind::Depthwise(depthwise) => {
-                let Conv { kernel, stride, .. } = depthwise.conv;
-                Self::Depthwise {
-                    expand: depthwise.expand.map(|dense| Expand {
-                        conv: dense.conv,
-                        packed: pack_dense(isa, &dense),
-                        activation: dense.activation,
-                    }),
-                    conv: depthwise.conv,
-                    packed: PackedDepthwise::new(isa, kernel, stride, &depthwise.weights, &depthwise.bias),
-                    activation: depthwise.activation,
-                    mean: depthwise.mean,
-                }
-            }
-            Kind::Affine { scale, shift } => Self::Affine { scale, shift },
-            Kind::Activation(function) => Self::Activation(function),
-            Kind::Mean => Self::Mean,
-            Kind::Scale => Self::Scale,
-            Kind::Add => Self::Add,
-            Kind::MaxPool(pool) => Self::MaxPool(pool),
-            Kind::Upsample => Self::Upsample,
-            Kind::WeightedSum(sum) => Self::WeightedSum(sum),
-        }
-    }
-
     /// The convolution that reads the input, where there is one.
     pub(crate) fn first_conv(&self) -> Option<&Conv> {
         match self {
@@ -300,11 +262,6 @@ impl Operation {
             Self::WeightedSum(_) => "weighted sum".into(),
         }
     }
-}
-
-fn pack_dense(isa: Isa, dense: &Dense) -> PackedConv {
-    let Conv { inputs, outputs, kernel, stride, .. } = dense.conv;
-    PackedConv::new(isa, ConvShape { inputs, outputs, kernel, stride }, &dense.weights, &dense.bias)
 }
 
 impl Step {

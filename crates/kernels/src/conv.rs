@@ -43,9 +43,12 @@ impl PackedConv {
         assert_eq!(bias.len(), outputs, "bias of {shape:?}");
         // A patch of an NHWC picture lists its values by row, column, channel.
         let area = kernel * kernel;
-        let matrix = PackedMatrix::new(isa.lanes(), area * inputs, bias, |k, n| {
-            weights[(n * inputs + k % inputs) * area + k / inputs]
-        });
+        let matrix = match area {
+            1 => PackedMatrix::transposed(isa.lanes(), inputs, bias, weights),
+            _ => PackedMatrix::new(isa.lanes(), area * inputs, bias, |k, n| {
+                weights[(n * inputs + k % inputs) * area + k / inputs]
+            }),
+        };
         Self { shape, matrix }
     }
 

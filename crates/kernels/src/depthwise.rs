@@ -33,8 +33,10 @@ impl PackedDepthwise {
         assert_eq!(weights.len(), channels * area, "weights of a {kernel}×{kernel} depthwise convolution");
         let padded = channels.next_multiple_of(isa.lanes());
         let mut packed = AlignedBuf::zeroed(area * padded);
-        for (i, value) in weights.iter().enumerate() {
-            packed[(i % area) * padded + i / area] = *value;
+        for (channel, weights) in weights.chunks_exact(area).enumerate() {
+            for (row, weight) in packed.chunks_exact_mut(padded).zip(weights) {
+                row[channel] = *weight;
+            }
         }
         let mut padded_bias = AlignedBuf::zeroed(padded);
         padded_bias[..channels].copy_from_slice(bias);

@@ -176,6 +176,10 @@ impl Parameters for Trained<'_> {
     fn parameter(&self, name: &str) -> Option<Cow<'_, [f32]>> {
         self.0.get(name).map(|parameter| parameter.values)
     }
+
+    fn release(&self, name: &str) {
+        self.0.release(name);
+    }
 }
 
 impl Figures {
