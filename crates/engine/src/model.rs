@@ -119,10 +119,17 @@ pub(crate) struct Expand {
 pub struct NodeTime {
     /// The node whose value the step computed (the last one of those fused).
     pub name: String,
-    /// What ran: `dense 3×3`, `depthwise 5×5`, …
+    /// What it did: `dense 3×3`, `depthwise 5×5`, …
+    pub operation: String,
+    /// What ran, by type, tile and instruction set: `f32 gemm 6x16 avx2`.
     pub kernel: String,
     /// Multiply-accumulates of the step for the whole batch.
     pub macs: u64,
+    /// Bytes of its weights and biases, as they are packed.
+    pub weight_bytes: u64,
+    /// Bytes of the values that it reads and writes for the whole batch, halos apart. What lies between two
+    /// convolutions that are fused is not among them.
+    pub value_bytes: u64,
     /// The time it took.
     pub time: Duration,
 }
@@ -178,8 +185,11 @@ impl Model {
         let results = plan.run(self, input.data(), Some(&mut times), copy_all);
         let described = self.steps.iter().zip(times).map(|(step, time)| NodeTime {
             name: self.graph.node(step.value).name.clone(),
-            kernel: step.operation.describe(),
+            operation: step.operation.describe(),
+            kernel: step.operation.kernel_name(self.cpu.isa),
             macs: plan.macs(step),
+            weight_bytes: step.operation.weight_bytes() as u64,
+            value_bytes: plan.value_bytes(step),
             time,
         });
         Ok((results, described.collect()))
@@ -241,6 +251,35 @@ impl Operation {
         match self {
             Self::Dense { conv, .. } | Self::Depthwise { conv, .. } => Some(conv),
             _ => None,
+        }
+    }
+
+    /// Bytes of its packed weights.
+    fn weight_bytes(&self) -> usize {
+        match self {
+            Self::Dense { packed, .. } => packed.bytes(),
+            Self::Depthwise { expand, packed, .. } => {
+                packed.bytes() + expand.as_ref().map_or(0, |expand| expand.packed.bytes())
+            }
+            Self::Affine { scale, shift } => size_of_val(&scale[..]) + size_of_val(&shift[..]),
+            _ => 0,
+        }
+    }
+
+    /// The kernels that run it, by type, tile and instruction set.
+    fn kernel_name(&self, isa: Isa) -> String {
+        let vectors = |name: &str| format!("f32 {name} c{} {}", isa.lanes(), isa.name());
+        match self {
+            Self::Dense { packed, .. } => packed.kernel_name(isa),
+            Self::Depthwise { expand: Some(expand), packed, .. } => {
+                format!("{} + {}", expand.packed.kernel_name(isa), packed.kernel_name(isa))
+            }
+            Self::Depthwise { packed, .. } => packed.kernel_name(isa),
+            Self::Activation(_) | Self::Upsample | Self::WeightedSum(_) => vectors(&self.describe()),
+            // Plain Rust, the same for all instruction sets.
+            Self::Input | Self::Affine { .. } | Self::Mean | Self::Scale | Self::Add | Self::MaxPool(_) => {
+                format!("f32 {}", self.describe().replace('×', "x"))
+            }
         }
     }
 

@@ -89,6 +89,15 @@ impl Plan {
         expand + step.operation.conv().map_or(0, |conv| at(step.value, conv))
     }
 
+    /// Bytes of the values that a step reads and writes, halos apart.
+    pub(crate) fn value_bytes(&self, step: &Step) -> u64 {
+        let bytes = |value: NodeId| {
+            let Layout { images, height, width, channels, .. } = self.place(value).layout;
+            (size_of::<f32>() * images * height * width * channels) as u64
+        };
+        step.reads().chain(step.writes()).map(bytes).sum()
+    }
+
     /// An idle workspace, or a new one.
     pub(crate) fn workspace(&self) -> Workspace {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();

@@ -52,6 +52,13 @@ impl PackedConv {
         Self { shape, matrix }
     }
 
+    /// The name of the kernel that runs it: type, tile (rows × columns) and instruction set.
+    #[must_use]
+    pub fn kernel_name(&self, isa: Isa) -> String {
+        let (rows, columns) = self.matrix.tile(isa);
+        format!("f32 gemm {rows}x{columns} {}", isa.name())
+    }
+
     /// Bytes held.
     #[must_use]
     pub fn bytes(&self) -> usize {

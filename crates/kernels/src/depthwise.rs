@@ -68,6 +68,13 @@ impl PackedDepthwise {
         rows.start * self.stride..self.reach(rows.end)
     }
 
+    /// The name of the kernel that runs it: type, kernel and stride, channels at a time, instruction set.
+    #[must_use]
+    pub fn kernel_name(&self, isa: Isa) -> String {
+        let Self { kernel, stride, .. } = self;
+        format!("f32 depthwise {kernel}x{kernel}/{stride} c{} {}", isa.lanes(), isa.name())
+    }
+
     /// Bytes held.
     #[must_use]
     pub fn bytes(&self) -> usize {

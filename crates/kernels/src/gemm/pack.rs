@@ -2,6 +2,8 @@
 
 use effigy_tensor::AlignedBuf;
 
+use crate::isa::Isa;
+
 /// Up to four vectors of columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Panel {
@@ -47,8 +49,8 @@ impl PackedMatrix {
         Self { rows, panels, values, bias: padded_bias(bias, padded), lanes }
     }
 
-    /// Packs the transpose of `matrix: [N, K]`, as [`new`](Self::new) would, but several times faster: a network's
-    /// start is mostly this.
+    /// Packs the transpose of `matrix: [N, K]`, as [`new`](Self::new) would, but several times faster: much
+    /// of a network's start is this.
     pub(crate) fn transposed(lanes: usize, rows: usize, bias: &[f32], matrix: &[f32]) -> Self {
         let columns = bias.len();
         let panels = cut(columns, lanes);
@@ -61,6 +63,12 @@ impl PackedMatrix {
             transpose(from, rows, to, width);
         }
         Self { rows, panels, values, bias: padded_bias(bias, padded), lanes }
+    }
+
+    /// Rows and columns of the tile that most of the product is made of.
+    pub(crate) fn tile(&self, isa: Isa) -> (usize, usize) {
+        let vectors = self.panels.iter().map(|panel| panel.vectors).max().unwrap_or(1);
+        (isa.tile_rows()[vectors - 1], vectors * self.lanes)
     }
 
     /// Where a panel's values start. Panels follow each other, so all columns before it come first.
