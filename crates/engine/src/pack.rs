@@ -1,5 +1,6 @@
 //! From units to steps: every unit's weights are read, scaled and packed, by all threads.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -71,8 +72,10 @@ impl Operation {
                         activation: dense.activation,
                     }),
                 };
-                let pack =
-                    |weights: &[f32]| PackedDepthwise::new(isa, kernel, stride, weights, &depthwise.bias);
+                let pack = |weights: &[f32], scale: Option<&[f32]>| {
+                    let weights = scaled(weights, scale);
+                    PackedDepthwise::new(isa, kernel, stride, &weights, &depthwise.bias)
+                };
                 Self::Depthwise {
                     expand,
                     conv: depthwise.conv,
@@ -96,5 +99,12 @@ impl Operation {
 fn pack_dense(isa: Isa, dense: &Dense<'_>) -> Result<PackedConv, EngineError> {
     let Conv { inputs, outputs, kernel, stride, .. } = dense.conv;
     let shape = ConvShape { inputs, outputs, kernel, stride };
-    dense.weights.read(|weights| PackedConv::new(isa, shape, weights, &dense.bias))
+    dense.weights.read(|weights, scale| PackedConv::scaled(isa, shape, weights, scale, &dense.bias))
+}
+
+/// The weights of every output multiplied by its factor. A depthwise convolution's are few.
+fn scaled<'a>(weights: &'a [f32], scale: Option<&[f32]>) -> Cow<'a, [f32]> {
+    let Some(scale) = scale else { return Cow::Borrowed(weights) };
+    let rows = weights.chunks_exact(weights.len() / scale.len());
+    rows.zip(scale).flat_map(|(row, scale)| row.iter().map(move |weight| weight * scale)).collect()
 }

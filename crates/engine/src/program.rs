@@ -109,22 +109,12 @@ impl Weights<'_> {
         self.spec.shape.iter().product()
     }
 
-    /// Shows the scaled values in row-major order to `pack`, after which they are not needed any more.
-    pub(crate) fn read<R>(&self, pack: impl FnOnce(&[f32]) -> R) -> Result<R, EngineError> {
+    /// Shows the values in row-major order, and the factors of the outputs, to `pack`, after which they are
+    /// not needed any more.
+    pub(crate) fn read<R>(&self, pack: impl FnOnce(&[f32], Option<&[f32]>) -> R) -> Result<R, EngineError> {
         let ParamSpec { name, shape, .. } = &self.spec;
         let values = parameter(self.node, name, shape, self.parameters)?;
-        let values = match &self.scale {
-            None => values,
-            Some(scale) => {
-                let mut values = values.into_owned();
-                let row = values.len() / scale.len();
-                for (row, scale) in values.chunks_exact_mut(row).zip(scale) {
-                    row.iter_mut().for_each(|weight| *weight *= scale);
-                }
-                Cow::Owned(values)
-            }
-        };
-        let packed = pack(&values);
+        let packed = pack(&values, self.scale.as_deref());
         self.parameters.release(name);
         Ok(packed)
     }

@@ -214,7 +214,7 @@ fn plot(svg: &mut String, drawn: &[Drawn<'_>]) -> std::fmt::Result {
 fn notes(svg: &mut String, drawn: &[Drawn<'_>], machine: &Machine) -> std::fmt::Result {
     let mut longest: Vec<&Drawn<'_>> = drawn.iter().collect();
     longest.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-    let named = longest.iter().take(4).map(|drawn| {
+    let named = longest.iter().take(3).map(|drawn| {
         let share = 100.0 * drawn.limit / drawn.seconds;
         format!("{} {} ({share:.0} %)", drawn.step.name, time(drawn.seconds))
     });
@@ -240,7 +240,7 @@ fn notes(svg: &mut String, drawn: &[Drawn<'_>], machine: &Machine) -> std::fmt::
         "<rect x=\"{LEFT}\" y=\"198\" width=\"12\" height=\"12\" rx=\"2\" fill=\"#374151\"/>\
          <text x=\"{0}\" y=\"208\" fill=\"#4b5563\">the limit</text>\
          <rect x=\"{1}\" y=\"198\" width=\"12\" height=\"12\" rx=\"2\" fill=\"#374151\" fill-opacity=\".35\"/>\
-         <text x=\"{2}\" y=\"208\" fill=\"#4b5563\">beyond it</text>",
+         <text x=\"{2}\" y=\"208\" fill=\"#4b5563\">above it</text>",
         LEFT + 20.0,
         LEFT + 90.0,
         LEFT + 110.0,
