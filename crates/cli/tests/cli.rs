@@ -345,7 +345,35 @@ fn bench_has_the_fields_of_the_contract() {
     assert!(figures["min_ms"].as_f64() <= figures["median_ms"].as_f64());
     let share = figures["share_of_limit"].as_f64().unwrap();
     assert!(share > 0.0 && share < 1.0, "{share}");
-    assert!(stderr(&output).contains("stem"), "-v lists the steps");
+    let steps = stderr(&output);
+    for part in ["stem", "f32 gemm ", "GFLOP/s", "bandwidth"] {
+        assert!(steps.contains(part), "-v lists the steps: {part} in {steps}");
+    }
+}
+
+#[test]
+fn bench_draws_where_the_time_goes_and_tells_how_long_the_start_took() {
+    let folder = TempDir::new().unwrap();
+    let weights =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../effigy/assets/efficientnet-lite0.safetensors");
+    let arguments = ["bench", "--size", "64", "--runs", "2", "--picture", "where.svg", "--json", "--weights"];
+    let arguments = [&arguments[..], &[weights.to_str().unwrap()]].concat();
+    let output = run(folder.path(), &arguments);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(json(&output)[0]["start_ms"].as_f64().unwrap() > 0.0);
+    assert_eq!(stderr(&output), "", "the steps are for -v");
+    let svg = fs::read_to_string(folder.path().join("where.svg")).unwrap();
+    assert!(
+        svg.starts_with("<svg ") && svg.contains("efficientnet-lite0") && svg.contains(">blocks.3<"),
+        "{svg}"
+    );
+
+    let output = run(
+        folder.path(),
+        &["bench", "efficientnet-lite0", "--size", "32", "--runs", "1", "--picture", "no/x.svg"],
+    );
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("no/x.svg"), "{}", stderr(&output));
 }
 
 #[test]

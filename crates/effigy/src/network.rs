@@ -16,7 +16,7 @@ pub(crate) struct Network<D> {
     model: Model,
 }
 
-impl<D> Network<D> {
+impl<D: Sync> Network<D> {
     pub(crate) fn model(&self) -> &Model {
         &self.model
     }

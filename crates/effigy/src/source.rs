@@ -120,8 +120,12 @@ mod embedded {
     pub(super) static WEIGHTS: &[u8] = include_bytes!("../assets/efficientnet-lite0.safetensors");
 }
 
-impl<D> Parameters for Source<D> {
+impl<D: Sync> Parameters for Source<D> {
     fn parameter(&self, name: &str) -> Option<Cow<'_, [f32]>> {
         self.weights.get(name).map(|param| param.values)
+    }
+
+    fn release(&self, name: &str) {
+        self.weights.release(name);
     }
 }

@@ -8,6 +8,7 @@
 
 mod error;
 mod model;
+mod pack;
 mod passes;
 mod plan;
 mod program;

@@ -6,19 +6,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use effigy_arch::{Conv, Graph, NodeId};
-use effigy_kernels::{Activation, ConvShape, Cpu, Isa, PackedConv, PackedDepthwise};
+use effigy_kernels::{Activation, Cpu, Isa, PackedConv, PackedDepthwise};
 use effigy_tensor::Tensor;
 
 use crate::error::EngineError;
+use crate::pack;
 use crate::passes;
 use crate::plan::Plan;
-use crate::program::{Dense, Kind, MaxPool, Program, WeightedSum};
+use crate::program::{MaxPool, Program, WeightedSum};
 use crate::run::Value;
 
-/// Where a model finds its parameters.
-pub trait Parameters {
+/// Where a model finds its parameters. Several threads read at the same time.
+pub trait Parameters: Sync {
     /// The values of a parameter in row-major order, by its name in the graph.
     fn parameter(&self, name: &str) -> Option<Cow<'_, [f32]>>;
+
+    /// Told when a parameter has been packed: it is most likely not asked for any more.
+    fn release(&self, _name: &str) {}
 }
 
 impl Parameters for HashMap<String, Tensor> {
@@ -115,10 +119,17 @@ pub(crate) struct Expand {
 pub struct NodeTime {
     /// The node whose value the step computed (the last one of those fused).
     pub name: String,
-    /// What ran: `dense 3×3`, `depthwise 5×5`, …
+    /// What it did: `dense 3×3`, `depthwise 5×5`, …
+    pub operation: String,
+    /// What ran, by type, tile and instruction set: `f32 gemm 6x16 avx2`.
     pub kernel: String,
     /// Multiply-accumulates of the step for the whole batch.
     pub macs: u64,
+    /// Bytes of its weights and biases, as they are packed.
+    pub weight_bytes: u64,
+    /// Bytes of the values that it reads and writes for the whole batch, halos apart. What lies between two
+    /// convolutions that are fused is not among them.
+    pub value_bytes: u64,
     /// The time it took.
     pub time: Duration,
 }
@@ -135,15 +146,8 @@ impl Model {
             passes::fuse(&mut program);
         }
         let Program { units, results } = program;
-        let steps = units
-            .into_iter()
-            .map(|unit| Step {
-                value: unit.value,
-                inputs: unit.inputs,
-                operation: Operation::pack(options.isa, unit.kind),
-            })
-            .collect();
         let cpu = Cpu::new(options.isa, options.threads);
+        let steps = pack::steps(&cpu, units)?;
         Ok(Self { graph: graph.clone(), steps, results, cpu, plans: Mutex::default() })
     }
 
@@ -181,8 +185,11 @@ impl Model {
         let results = plan.run(self, input.data(), Some(&mut times), copy_all);
         let described = self.steps.iter().zip(times).map(|(step, time)| NodeTime {
             name: self.graph.node(step.value).name.clone(),
-            kernel: step.operation.describe(),
+            operation: step.operation.describe(),
+            kernel: step.operation.kernel_name(self.cpu.isa),
             macs: plan.macs(step),
+            weight_bytes: step.operation.weight_bytes() as u64,
+            value_bytes: plan.value_bytes(step),
             time,
         });
         Ok((results, described.collect()))
@@ -231,41 +238,6 @@ fn copy_all(values: &[Value<'_>]) -> Vec<Tensor> {
 }
 
 impl Operation {
-    fn pack(isa: Isa, kind: Kind) -> Self {
-        match kind {
-            Kind::Input => Self::Input,
-            Kind::Dense(dense) => Self::Dense {
-                conv: dense.conv,
-                packed: pack_dense(isa, &dense),
-                activation: dense.activation,
-                gate: dense.gate,
-                residual: dense.residual,
-            },
-            Kind::Depthwise(depthwise) => {
-                let Conv { kernel, stride, .. } = depthwise.conv;
-                Self::Depthwise {
-                    expand: depthwise.expand.map(|dense| Expand {
-                        conv: dense.conv,
-                        packed: pack_dense(isa, &dense),
-                        activation: dense.activation,
-                    }),
-                    conv: depthwise.conv,
-                    packed: PackedDepthwise::new(isa, kernel, stride, &depthwise.weights, &depthwise.bias),
-                    activation: depthwise.activation,
-                    mean: depthwise.mean,
-                }
-            }
-            Kind::Affine { scale, shift } => Self::Affine { scale, shift },
-            Kind::Activation(function) => Self::Activation(function),
-            Kind::Mean => Self::Mean,
-            Kind::Scale => Self::Scale,
-            Kind::Add => Self::Add,
-            Kind::MaxPool(pool) => Self::MaxPool(pool),
-            Kind::Upsample => Self::Upsample,
-            Kind::WeightedSum(sum) => Self::WeightedSum(sum),
-        }
-    }
-
     /// The convolution that reads the input, where there is one.
     pub(crate) fn first_conv(&self) -> Option<&Conv> {
         match self {
@@ -279,6 +251,35 @@ impl Operation {
         match self {
             Self::Dense { conv, .. } | Self::Depthwise { conv, .. } => Some(conv),
             _ => None,
+        }
+    }
+
+    /// Bytes of its packed weights.
+    fn weight_bytes(&self) -> usize {
+        match self {
+            Self::Dense { packed, .. } => packed.bytes(),
+            Self::Depthwise { expand, packed, .. } => {
+                packed.bytes() + expand.as_ref().map_or(0, |expand| expand.packed.bytes())
+            }
+            Self::Affine { scale, shift } => size_of_val(&scale[..]) + size_of_val(&shift[..]),
+            _ => 0,
+        }
+    }
+
+    /// The kernels that run it, by type, tile and instruction set.
+    fn kernel_name(&self, isa: Isa) -> String {
+        let vectors = |name: &str| format!("f32 {name} c{} {}", isa.lanes(), isa.name());
+        match self {
+            Self::Dense { packed, .. } => packed.kernel_name(isa),
+            Self::Depthwise { expand: Some(expand), packed, .. } => {
+                format!("{} + {}", expand.packed.kernel_name(isa), packed.kernel_name(isa))
+            }
+            Self::Depthwise { packed, .. } => packed.kernel_name(isa),
+            Self::Activation(_) | Self::Upsample | Self::WeightedSum(_) => vectors(&self.describe()),
+            // Plain Rust, the same for all instruction sets.
+            Self::Input | Self::Affine { .. } | Self::Mean | Self::Scale | Self::Add | Self::MaxPool(_) => {
+                format!("f32 {}", self.describe().replace('×', "x"))
+            }
         }
     }
 
@@ -300,11 +301,6 @@ impl Operation {
             Self::WeightedSum(_) => "weighted sum".into(),
         }
     }
-}
-
-fn pack_dense(isa: Isa, dense: &Dense) -> PackedConv {
-    let Conv { inputs, outputs, kernel, stride, .. } = dense.conv;
-    PackedConv::new(isa, ConvShape { inputs, outputs, kernel, stride }, &dense.weights, &dense.bias)
 }
 
 impl Step {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use effigy_arch::{Conv, Extent, NodeId};
 use effigy_kernels::{Expansion, Halo, Layout, PartialSums, expand_scratch_len};
-use effigy_tensor::AlignedBuf;
+use effigy_tensor::{AlignedBuf, Arena};
 
 use crate::model::{Expand, Model, Operation, Step};
 
@@ -91,13 +91,27 @@ impl Plan {
         expand + step.operation.conv().map_or(0, |conv| macs(&self.place(step.value).layout, conv))
     }
 
+    /// Bytes of the values that a step reads and writes, halos apart.
+    pub(crate) fn value_bytes(&self, step: &Step) -> u64 {
+        let bytes = |value: NodeId| {
+            let Layout { images, height, width, channels, .. } = self.place(value).layout;
+            (size_of::<f32>() * images * height * width * channels) as u64
+        };
+        step.reads().chain(step.writes()).map(bytes).sum()
+    }
+
     /// An idle workspace, or a new one.
     pub(crate) fn workspace(&self) -> Workspace {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.unwrap_or_else(|| Workspace {
-            slots: self.slot_lens.iter().map(|len| AlignedBuf::zeroed(*len)).collect(),
-            scratch: AlignedBuf::zeroed(self.scratch_len),
-            sums: AlignedBuf::zeroed(self.sums_len),
+        idle.unwrap_or_else(|| {
+            let lens = self.slot_lens.iter().copied().chain([self.scratch_len, self.sums_len]);
+            // Each begins on a cache line.
+            let bytes = lens.map(|len| (size_of::<f32>() * len).next_multiple_of(64)).sum();
+            Arena::with_capacity(bytes).scope(|| Workspace {
+                slots: self.slot_lens.iter().map(|len| AlignedBuf::zeroed(*len)).collect(),
+                scratch: AlignedBuf::zeroed(self.scratch_len),
+                sums: AlignedBuf::zeroed(self.sums_len),
+            })
         })
     }
 

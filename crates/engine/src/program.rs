@@ -3,35 +3,35 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use effigy_arch::{Border, Conv, Fusion, Graph, Node, NodeId, Op, Padding};
+use effigy_arch::{Border, Conv, Fusion, Graph, Node, NodeId, Op, Padding, ParamSpec};
 use effigy_kernels::Activation;
 
 use crate::error::EngineError;
 use crate::model::Parameters;
 
 /// Units in the order of their execution. A value is named by the graph's node whose output it is.
-pub(crate) struct Program {
-    pub(crate) units: Vec<Unit>,
+pub(crate) struct Program<'a> {
+    pub(crate) units: Vec<Unit<'a>>,
     /// Values to hand out: the graph's outputs, then the taps.
     pub(crate) results: Vec<NodeId>,
 }
 
 /// One operation to execute.
-pub(crate) struct Unit {
+pub(crate) struct Unit<'a> {
     /// The value that the unit computes.
     pub(crate) value: NodeId,
-    pub(crate) kind: Kind,
+    pub(crate) kind: Kind<'a>,
     /// The values that it reads, in the order of the operation.
     pub(crate) inputs: Vec<NodeId>,
 }
 
-pub(crate) enum Kind {
+pub(crate) enum Kind<'a> {
     /// The caller's pictures.
     Input,
     /// A dense convolution or linear layer, and what has been fused into it.
-    Dense(Dense),
+    Dense(Dense<'a>),
     /// A depthwise convolution, and what has been fused into it.
-    Depthwise(Depthwise),
+    Depthwise(Depthwise<'a>),
     /// BatchNorm as a scale and a shift.
     Affine {
         scale: Vec<f32>,
@@ -63,10 +63,20 @@ pub(crate) struct WeightedSum {
     pub(crate) activation: Activation,
 }
 
+/// A convolution's weights `[O, I/groups, k, k]`: where they are, and what is to be done to them when they are
+/// packed. They are most of a network, so nothing before that copies them.
+pub(crate) struct Weights<'a> {
+    parameters: &'a dyn Parameters,
+    node: &'a Node,
+    spec: ParamSpec,
+    /// A factor for each output.
+    scale: Option<Vec<f32>>,
+}
+
 /// `activation(weights ∗ (input · gate) + bias) + residual`.
-pub(crate) struct Dense {
+pub(crate) struct Dense<'a> {
     pub(crate) conv: Conv,
-    pub(crate) weights: Vec<f32>,
+    pub(crate) weights: Weights<'a>,
     pub(crate) bias: Vec<f32>,
     pub(crate) activation: Activation,
     pub(crate) gate: Option<NodeId>,
@@ -74,18 +84,43 @@ pub(crate) struct Dense {
 }
 
 /// `activation(weights ∗ input + bias)`, the input expanded first where there is an expansion.
-pub(crate) struct Depthwise {
+pub(crate) struct Depthwise<'a> {
     /// A 1×1 convolution between the input and this one.
-    pub(crate) expand: Option<Dense>,
+    pub(crate) expand: Option<Dense<'a>>,
     pub(crate) conv: Conv,
-    pub(crate) weights: Vec<f32>,
+    pub(crate) weights: Weights<'a>,
     pub(crate) bias: Vec<f32>,
     pub(crate) activation: Activation,
     /// The output's mean over height and width, computed alongside.
     pub(crate) mean: Option<NodeId>,
 }
 
-impl Unit {
+impl Weights<'_> {
+    /// Multiplies what belongs to output o by `factors[o]`.
+    pub(crate) fn scale(&mut self, factors: &[f32]) {
+        match &mut self.scale {
+            Some(scale) => scale.iter_mut().zip(factors).for_each(|(scale, factor)| *scale *= factor),
+            None => self.scale = Some(factors.to_vec()),
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.spec.shape.iter().product()
+    }
+
+    /// Shows the values in row-major order, and the factors of the outputs, to `pack`, after which they are
+    /// not needed any more.
+    pub(crate) fn read<R>(&self, pack: impl FnOnce(&[f32], Option<&[f32]>) -> R) -> Result<R, EngineError> {
+        let ParamSpec { name, shape, .. } = &self.spec;
+        let values = parameter(self.node, name, shape, self.parameters)?;
+        let packed = pack(&values, self.scale.as_deref());
+        self.parameters.release(name);
+        Ok(packed)
+    }
+}
+
+impl Unit<'_> {
     /// Every value that the unit reads, fused ones included.
     pub(crate) fn reads(&self) -> impl Iterator<Item = NodeId> + '_ {
         let fused = match &self.kind {
@@ -105,11 +140,11 @@ impl Unit {
     }
 }
 
-impl Program {
+impl<'a> Program<'a> {
     /// One unit per node. Dropout, which does nothing at inference, is left out.
     pub(crate) fn lower(
-        graph: &Graph,
-        parameters: &dyn Parameters,
+        graph: &'a Graph,
+        parameters: &'a dyn Parameters,
         taps: &[String],
     ) -> Result<Self, EngineError> {
         let mut same_as: HashMap<NodeId, NodeId> = HashMap::new();
@@ -147,18 +182,15 @@ impl Program {
 }
 
 /// The operation of a node, or none where it is the identity.
-fn lower_node(node: &Node, parameters: &dyn Parameters) -> Result<Option<Kind>, EngineError> {
-    let mut values = Vec::new();
-    for spec in node.param_specs() {
-        values.push(parameter(node, &spec.name, &spec.shape, parameters)?);
-    }
-    let mut values = values.into_iter();
-    let mut next = || values.next().unwrap_or_default();
+fn lower_node<'a>(node: &'a Node, parameters: &'a dyn Parameters) -> Result<Option<Kind<'a>>, EngineError> {
+    let specs = node.param_specs();
+    let read = |i: usize| parameter(node, &specs[i].name, &specs[i].shape, parameters);
+    let weights = || Weights { parameters, node, spec: specs[0].clone(), scale: None };
     Ok(Some(match node.op {
         Op::Input { .. } => Kind::Input,
         Op::Conv(conv) => {
-            let weights = next().into_owned();
-            let bias = if conv.bias { next().into_owned() } else { vec![0.0; conv.outputs] };
+            let weights = weights();
+            let bias = if conv.bias { read(1)?.into_owned() } else { vec![0.0; conv.outputs] };
             if conv.is_depthwise() {
                 let activation = Activation::Identity;
                 Kind::Depthwise(Depthwise { expand: None, conv, weights, bias, activation, mean: None })
@@ -171,10 +203,10 @@ fn lower_node(node: &Node, parameters: &dyn Parameters) -> Result<Option<Kind>, 
         Op::Linear { inputs, outputs } => {
             let conv =
                 Conv { inputs, outputs, kernel: 1, stride: 1, groups: 1, padding: Padding::Same, bias: true };
-            Kind::Dense(Dense::plain(conv, next().into_owned(), next().into_owned()))
+            Kind::Dense(Dense::plain(conv, weights(), read(1)?.into_owned()))
         }
         Op::BatchNorm { epsilon, .. } => {
-            let (gamma, beta, mean, variance) = (next(), next(), next(), next());
+            let (gamma, beta, mean, variance) = (read(0)?, read(1)?, read(2)?, read(3)?);
             let scale: Vec<f32> = gamma
                 .iter()
                 .zip(&*variance)
@@ -203,7 +235,7 @@ fn lower_node(node: &Node, parameters: &dyn Parameters) -> Result<Option<Kind>, 
         Op::WeightedSum { inputs, fusion } => {
             let weights = match fusion {
                 Fusion::Sum => vec![1.0; inputs],
-                Fusion::FastAttention { epsilon } => normalised(&next(), epsilon),
+                Fusion::FastAttention { epsilon } => normalised(&read(0)?, epsilon),
             };
             Kind::WeightedSum(WeightedSum { weights, activation: Activation::Identity })
         }
@@ -239,8 +271,8 @@ fn parameter<'a>(
     Ok(values)
 }
 
-impl Dense {
-    fn plain(conv: Conv, weights: Vec<f32>, bias: Vec<f32>) -> Self {
+impl<'a> Dense<'a> {
+    fn plain(conv: Conv, weights: Weights<'a>, bias: Vec<f32>) -> Self {
         Self { conv, weights, bias, activation: Activation::Identity, gate: None, residual: None }
     }
 }

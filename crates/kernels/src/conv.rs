@@ -39,15 +39,36 @@ impl PackedConv {
     /// When the lengths do not fit the shape.
     #[must_use]
     pub fn new(isa: Isa, shape: ConvShape, weights: &[f32], bias: &[f32]) -> Self {
+        Self::scaled(isa, shape, weights, None, bias)
+    }
+
+    /// As [`new`](Self::new), with the weights of output o multiplied by `scale[o]`: nobody has to copy them
+    /// for that.
+    ///
+    /// # Panics
+    /// When the lengths do not fit the shape.
+    #[must_use]
+    pub fn scaled(isa: Isa, shape: ConvShape, weights: &[f32], scale: Option<&[f32]>, bias: &[f32]) -> Self {
         let ConvShape { inputs, outputs, kernel, .. } = shape;
         assert_eq!(weights.len(), outputs * inputs * kernel * kernel, "weights of {shape:?}");
         assert_eq!(bias.len(), outputs, "bias of {shape:?}");
+        assert!(scale.is_none_or(|scale| scale.len() == outputs), "scale of {shape:?}");
         // A patch of an NHWC picture lists its values by row, column, channel.
         let area = kernel * kernel;
-        let matrix = PackedMatrix::new(isa.lanes(), area * inputs, bias, |k, n| {
-            weights[(n * inputs + k % inputs) * area + k / inputs]
-        });
+        let matrix = match area {
+            1 => PackedMatrix::transposed(isa.lanes(), inputs, bias, weights, scale),
+            _ => PackedMatrix::new(isa.lanes(), area * inputs, bias, |k, n| {
+                weights[(n * inputs + k % inputs) * area + k / inputs] * scale.map_or(1.0, |scale| scale[n])
+            }),
+        };
         Self { shape, matrix }
+    }
+
+    /// The name of the kernel that runs it: type, tile (rows × columns) and instruction set.
+    #[must_use]
+    pub fn kernel_name(&self, isa: Isa) -> String {
+        let (rows, columns) = self.matrix.tile(isa);
+        format!("f32 gemm {rows}x{columns} {}", isa.name())
     }
 
     /// Bytes held.

@@ -33,8 +33,10 @@ impl PackedDepthwise {
         assert_eq!(weights.len(), channels * area, "weights of a {kernel}×{kernel} depthwise convolution");
         let padded = channels.next_multiple_of(isa.lanes());
         let mut packed = AlignedBuf::zeroed(area * padded);
-        for (i, value) in weights.iter().enumerate() {
-            packed[(i % area) * padded + i / area] = *value;
+        for (channel, weights) in weights.chunks_exact(area).enumerate() {
+            for (row, weight) in packed.chunks_exact_mut(padded).zip(weights) {
+                row[channel] = *weight;
+            }
         }
         let mut padded_bias = AlignedBuf::zeroed(padded);
         padded_bias[..channels].copy_from_slice(bias);
@@ -69,6 +71,13 @@ impl PackedDepthwise {
     /// The padded input rows that some output rows need.
     pub(crate) fn window(&self, rows: &Range<usize>) -> Range<usize> {
         rows.start * self.stride..self.reach(rows.end)
+    }
+
+    /// The name of the kernel that runs it: type, kernel and stride, channels at a time, instruction set.
+    #[must_use]
+    pub fn kernel_name(&self, isa: Isa) -> String {
+        let Self { kernel, stride, .. } = self;
+        format!("f32 depthwise {kernel}x{kernel}/{stride} c{} {}", isa.lanes(), isa.name())
     }
 
     /// Bytes held.

@@ -1,7 +1,10 @@
-//! What the processor can do at most: multiply-adds that wait for nothing and load nothing.
+//! What the processor can do at most: multiply-adds that wait for nothing and load nothing, and loads of
+//! which nothing is made.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
+
+use effigy_tensor::AlignedBuf;
 
 use crate::isa::{Isa, Kernel, Simd};
 use crate::pool::ThreadPool;
@@ -33,6 +36,74 @@ pub fn flops(isa: Isa, threads: usize) -> f64 {
     operations as f64 / best.as_secs_f64()
 }
 
+/// Sums of what is loaded: as many as hide the latency of adding.
+const STREAMS: usize = 8;
+/// Values that [`Sum`] takes at a time.
+const STEP: usize = STREAMS * 16;
+/// What each thread loads in one measurement, in bytes, if its part is not larger.
+const LOADED: usize = 2 << 20;
+/// Measurements of [`bandwidth`] of which the best counts.
+const LOADS: usize = 25;
+
+/// Bytes per second that `threads` threads load together, each a part of its own of `bytes` of memory, again
+/// and again: what the nearest memory gives that holds so many. Measured, which takes some milliseconds, and
+/// for hundreds of megabytes about a second.
+#[must_use]
+pub fn bandwidth(isa: Isa, threads: usize, bytes: usize) -> f64 {
+    let threads = threads.max(1);
+    let pool = ThreadPool::new(threads);
+    let len = (bytes / size_of::<f32>() / threads).next_multiple_of(STEP).max(STEP);
+    // Written, since memory that nobody has written is one and the same page of zeros.
+    let filled = |_| {
+        let mut part = AlignedBuf::zeroed(len);
+        part.fill(1.0);
+        part
+    };
+    let parts: Vec<AlignedBuf> = (0..threads).map(filled).collect();
+    let passes = (LOADED / (size_of::<f32>() * len)).max(1);
+    let run = || {
+        let start = Instant::now();
+        pool.run_with_thread(threads, |thread, _| {
+            black_box(isa.run(Sum { values: &parts[thread], passes }));
+        });
+        start.elapsed()
+    };
+    run();
+    let best = (0..LOADS).map(|_| run()).min().unwrap_or(Duration::MAX);
+    (threads * passes * len * size_of::<f32>()) as f64 / best.as_secs_f64()
+}
+
+struct Sum<'a> {
+    /// A multiple of [`STEP`].
+    values: &'a [f32],
+    passes: usize,
+}
+
+impl Kernel for Sum<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        const { assert!(STEP.is_multiple_of(STREAMS * S::LANES)) };
+        let mut sums = [s.splat(0.0); STREAMS];
+        for _ in 0..self.passes {
+            // The compiler must not know that the values are those of the last pass.
+            let values = black_box(self.values);
+            for chunk in values.chunks_exact(STREAMS * S::LANES) {
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    // SAFETY: the chunk holds as many vectors as there are sums.
+                    *sum = s.add(*sum, unsafe { s.load(chunk.as_ptr().add(i * S::LANES)) });
+                }
+            }
+        }
+        let sum = sums[1..].iter().fold(sums[0], |sum, other| s.add(sum, *other));
+        let mut lanes = [0.0; STEP];
+        // SAFETY: no vector is longer.
+        unsafe { s.store(lanes.as_mut_ptr(), sum) };
+        lanes.iter().sum()
+    }
+}
+
 /// Every value converges to 1: no infinities, no denormals.
 struct Chains;
 
@@ -60,6 +131,15 @@ impl Kernel for Chains {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn everything_is_loaded() {
+        let values = AlignedBuf::from(&[1.0; 3 * STEP][..]);
+        for isa in Isa::available() {
+            assert_eq!(isa.run(Sum { values: &values, passes: 5 }), (5 * 3 * STEP) as f32);
+            assert!(bandwidth(isa, 2, 1 << 16) > 0.0);
+        }
+    }
 
     #[test]
     fn the_chains_are_really_computed() {

@@ -4,28 +4,37 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::arena::{self, Region};
 
 /// Zero-initialised `f32`s whose first element lies on a 64-byte boundary, so that a full AVX-512
 /// vector never straddles two cache lines.
 pub struct AlignedBuf {
     ptr: NonNull<f32>,
     len: usize,
+    /// What the memory is a part of; none where it has been allocated for itself.
+    region: Option<Arc<Region>>,
 }
 
-const ALIGN: usize = 64;
+pub(crate) const ALIGN: usize = 64;
 
 impl AlignedBuf {
-    /// A buffer of `len` zeros. An empty buffer allocates nothing.
+    /// A buffer of `len` zeros, cut from this thread's [`Arena`](crate::Arena) if there is one. An empty
+    /// buffer allocates nothing.
     #[must_use]
     pub fn zeroed(len: usize) -> Self {
         if len == 0 {
-            return Self { ptr: NonNull::dangling(), len };
+            return Self { ptr: NonNull::dangling(), len, region: None };
         }
         let layout = Self::layout(len);
+        if let Some((ptr, region)) = arena::take(layout.size()) {
+            return Self { ptr: ptr.cast(), len, region: Some(region) };
+        }
         // SAFETY: the layout has a non-zero size because len > 0.
         let raw = unsafe { alloc_zeroed(layout) };
         match NonNull::new(raw.cast::<f32>()) {
-            Some(ptr) => Self { ptr, len },
+            Some(ptr) => Self { ptr, len, region: None },
             None => handle_alloc_error(layout),
         }
     }
@@ -43,7 +52,7 @@ impl Default for AlignedBuf {
 
 impl Drop for AlignedBuf {
     fn drop(&mut self) {
-        if self.len > 0 {
+        if self.len > 0 && self.region.is_none() {
             // SAFETY: allocated in `zeroed` with this very layout, and freed only here.
             unsafe { dealloc(self.ptr.as_ptr().cast(), Self::layout(self.len)) }
         }
@@ -54,7 +63,8 @@ impl Deref for AlignedBuf {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: ptr points to len initialised f32s owned by self (dangling only when len is 0).
+        // SAFETY: ptr points to len initialised f32s (dangling only when len is 0) that are self's alone: its
+        // own allocation, or a part of a region that is given out once and that self keeps alive.
         unsafe { std::slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
     }
 }
@@ -86,7 +96,7 @@ impl std::fmt::Debug for AlignedBuf {
     }
 }
 
-// SAFETY: the buffer owns its memory and f32 is Send.
+// SAFETY: the buffer owns its memory, or the only reference to its part of a region; f32 and Region are Send.
 unsafe impl Send for AlignedBuf {}
 // SAFETY: shared access only reads.
 unsafe impl Sync for AlignedBuf {}

@@ -1,7 +1,7 @@
 //! Where a checkpoint's bytes live.
 
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use effigy_tensor::MappedFile;
@@ -15,6 +15,16 @@ pub enum Bytes {
     Static(&'static [u8]),
     /// In memory.
     Owned(Arc<[u8]>),
+}
+
+impl Bytes {
+    /// Says that a part will not be read for now: a mapped file's pages are given back to the system, which
+    /// reads them once more if need be.
+    pub(crate) fn release(&self, range: Range<usize>) {
+        if let Self::Mapped(file) = self {
+            file.release(range);
+        }
+    }
 }
 
 impl Deref for Bytes {

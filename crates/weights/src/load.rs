@@ -193,10 +193,6 @@ fn source(state: &StateDict, names: &Names, spec: &ParamSpec) -> Source {
 
 /// The checkpoint's names of parameters with values that are infinite or not numbers.
 fn not_finite(weights: &Weights, names: &Names) -> Vec<String> {
-    // A sum is finite unless a term is not; only where it is not, look again (it may be just large).
-    let is_finite = |values: &[f32]| {
-        values.iter().map(|v| v * 0.0).sum::<f32>() == 0.0 || values.iter().all(|v| v.is_finite())
-    };
-    let bad = weights.iter().filter(|(_, param)| !is_finite(&param.values));
-    bad.filter_map(|(name, _)| names.get(name)).flat_map(|stored| stored.names.clone()).collect()
+    let bad = weights.not_finite().into_iter().filter_map(|name| names.get(name));
+    bad.flat_map(|stored| stored.names.clone()).collect()
 }

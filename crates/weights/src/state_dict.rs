@@ -15,6 +15,9 @@ use crate::bytes::Bytes;
 use crate::error::WeightsError;
 use crate::format::{self, Contents, Format, FormatError, MAX_AXES, TensorFlowFiles, TensorFlowIndex};
 
+/// Tensors of fewer bytes share their pages with others, and are not worth asking the system.
+const WORTH_RELEASING: usize = 64 << 10;
+
 /// The type of a stored number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
@@ -267,6 +270,36 @@ impl StoredTensor {
         })
     }
 
+    /// Whether all of its numbers are finite as `f32`.
+    fn is_finite(&self, bytes: &[u8]) -> bool {
+        let raw = &bytes[self.range.clone()];
+        // Infinities and what is not a number have all bits of the exponent set.
+        let suspicious = match self.dtype {
+            DType::F32 => self.any(raw, |b| u32::from_le_bytes(b) & 0x7f80_0000 == 0x7f80_0000),
+            DType::F16 => self.any(raw, |b| u16::from_le_bytes(b) & 0x7c00 == 0x7c00),
+            DType::Bf16 => self.any(raw, |b| u16::from_le_bytes(b) & 0x7f80 == 0x7f80),
+            // It may be too large for `f32`.
+            DType::F64 => true,
+            DType::I64 | DType::I32 | DType::I16 | DType::I8 | DType::U8 | DType::Bool => false,
+        };
+        // What was suspicious may lie in a gap between the numbers.
+        !suspicious || self.values(bytes).iter().all(|value| value.is_finite())
+    }
+
+    /// Whether `is` holds for any number of the storage, gaps included. Looks at all of them: that is what
+    /// the compiler can make vectors of.
+    fn any<const N: usize>(&self, raw: &[u8], is: impl Fn([u8; N]) -> bool) -> bool {
+        let (elements, _) = raw.as_chunks::<N>();
+        if self.big_endian {
+            let turned = |mut element: [u8; N]| {
+                element.reverse();
+                is(element)
+            };
+            return elements.iter().fold(false, |any, &element| any | turned(element));
+        }
+        elements.iter().fold(false, |any, &element| any | is(element))
+    }
+
     fn convert<const N: usize>(&self, raw: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
         if self.big_endian {
             let turned = |mut element: [u8; N]| {
@@ -371,6 +404,20 @@ impl StateDict {
         Entry { bytes: &self.parts[tensor.part], tensor }
     }
 
+    /// Gives a tensor's bytes back to the system, where there are enough of them to matter and they are
+    /// those of a file.
+    pub(crate) fn release(&self, position: usize) {
+        let tensor = &self.tensors[position];
+        if tensor.range.len() >= WORTH_RELEASING {
+            self.parts[tensor.part].release(tensor.range.clone());
+        }
+    }
+
+    /// Gives the bytes of all files back to the system.
+    pub(crate) fn release_all(&self) {
+        self.parts.iter().for_each(|bytes| bytes.release(0..bytes.len()));
+    }
+
     pub(crate) fn position(&self, name: &str) -> Option<usize> {
         self.index.get(name).copied()
     }
@@ -393,6 +440,12 @@ impl<'a> Entry<'a> {
     #[must_use]
     pub fn tensor(&self) -> &'a StoredTensor {
         self.tensor
+    }
+
+    /// Whether all of its numbers are finite as `f32`.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        self.tensor.is_finite(self.bytes)
     }
 
     /// The numbers in row-major order. Little-endian `f32` on a 4-byte boundary, as in every

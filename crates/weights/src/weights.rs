@@ -63,6 +63,37 @@ impl Weights {
         self.params.iter().map(|(name, source)| (name.as_str(), self.param(source)))
     }
 
+    /// Says that a parameter will not be asked for again soon: the part of the file that it lies in no longer
+    /// counts as this process's memory. It can still be asked for.
+    pub fn release(&self, name: &str) {
+        if let Some(&i) = self.index.get(name) {
+            self.release_source(&self.params[i].1);
+        }
+    }
+
+    /// The names of parameters with values that are infinite or not numbers. Of a file no more than a
+    /// parameter is held in memory at a time, and afterwards nothing.
+    pub(crate) fn not_finite(&self) -> Vec<&str> {
+        let is_finite = |source: &Source| match (source, &self.state) {
+            (Source::Stored { positions, .. }, Some(state)) => {
+                let finite = positions.iter().all(|&position| state.entry(position).is_finite());
+                self.release_source(source);
+                finite
+            }
+            _ => self.param(source).values.iter().all(|value| value.is_finite()),
+        };
+        let bad = self.params.iter().filter(|(_, source)| !is_finite(source));
+        let bad = bad.map(|(name, _)| name.as_str()).collect();
+        self.state.iter().for_each(StateDict::release_all);
+        bad
+    }
+
+    fn release_source(&self, source: &Source) {
+        if let (Source::Stored { positions, .. }, Some(state)) = (source, &self.state) {
+            positions.iter().for_each(|&position| state.release(position));
+        }
+    }
+
     /// Number of parameters (tensors, not values).
     #[must_use]
     pub fn len(&self) -> usize {

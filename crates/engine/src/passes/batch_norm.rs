@@ -2,7 +2,7 @@
 
 use effigy_kernels::Activation;
 
-use crate::program::{Dense, Depthwise, Kind, Program};
+use crate::program::{Dense, Depthwise, Kind, Program, Weights};
 
 pub(super) fn fold(program: &mut Program) {
     super::absorb(program, fold_unit);
@@ -17,10 +17,7 @@ fn fold_unit(program: &mut Program, position: usize) -> bool {
     if let Some(producer) = producer {
         let producer = &mut program.units[producer];
         if let Some((weights, bias)) = linear_part(&mut producer.kind) {
-            let row = weights.len() / bias.len();
-            for (weights, scale) in weights.chunks_exact_mut(row).zip(&scale) {
-                weights.iter_mut().for_each(|weight| *weight *= scale);
-            }
+            weights.scale(&scale);
             for ((bias, scale), shift) in bias.iter_mut().zip(&scale).zip(&shift) {
                 *bias = *bias * scale + shift;
             }
@@ -33,7 +30,7 @@ fn fold_unit(program: &mut Program, position: usize) -> bool {
 }
 
 /// Weights and bias of a convolution that nothing non-linear follows yet.
-fn linear_part(kind: &mut Kind) -> Option<(&mut [f32], &mut [f32])> {
+fn linear_part<'k, 'a>(kind: &'k mut Kind<'a>) -> Option<(&'k mut Weights<'a>, &'k mut [f32])> {
     match kind {
         Kind::Dense(Dense { weights, bias, activation: Activation::Identity, residual: None, .. })
         | Kind::Depthwise(Depthwise { weights, bias, activation: Activation::Identity, .. }) => {

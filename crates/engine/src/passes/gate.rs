@@ -25,7 +25,7 @@ pub(super) fn fuse(program: &mut Program) {
     });
 }
 
-impl Program {
+impl Program<'_> {
     /// Whether nobody reads `value` after the unit at `position`: the gated values may then take its place.
     fn is_last_read(&self, value: effigy_arch::NodeId, position: usize) -> bool {
         let later = &self.units[position + 1..];

@@ -2,6 +2,8 @@
 
 use effigy_tensor::AlignedBuf;
 
+use crate::isa::Isa;
+
 /// Up to four vectors of columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Panel {
@@ -44,9 +46,36 @@ impl PackedMatrix {
                 }
             }
         }
-        let mut padded_bias = AlignedBuf::zeroed(padded);
-        padded_bias[..columns].copy_from_slice(bias);
-        Self { rows, panels, values, bias: padded_bias, lanes }
+        Self { rows, panels, values, bias: padded_bias(bias, padded), lanes }
+    }
+
+    /// Packs the transpose of `matrix: [N, K]`, column n multiplied by `scale[n]`, as [`new`](Self::new) would,
+    /// but several times faster: much of a network's start is this.
+    pub(crate) fn transposed(
+        lanes: usize,
+        rows: usize,
+        bias: &[f32],
+        matrix: &[f32],
+        scale: Option<&[f32]>,
+    ) -> Self {
+        let columns = bias.len();
+        let panels = cut(columns, lanes);
+        let padded = columns.div_ceil(lanes) * lanes;
+        let mut values = AlignedBuf::zeroed(rows * padded);
+        for panel in &panels {
+            let width = panel.vectors * lanes;
+            let to = &mut values[rows * panel.column..][..rows * width];
+            let from = &matrix[panel.column * rows..][..panel.columns * rows];
+            let scale = scale.map(|scale| &scale[panel.column..][..panel.columns]);
+            transpose(from, rows, scale, to, width);
+        }
+        Self { rows, panels, values, bias: padded_bias(bias, padded), lanes }
+    }
+
+    /// Rows and columns of the tile that most of the product is made of.
+    pub(crate) fn tile(&self, isa: Isa) -> (usize, usize) {
+        let vectors = self.panels.iter().map(|panel| panel.vectors).max().unwrap_or(1);
+        (isa.tile_rows()[vectors - 1], vectors * self.lanes)
     }
 
     /// Where a panel's values start. Panels follow each other, so all columns before it come first.
@@ -57,6 +86,34 @@ impl PackedMatrix {
     /// Values in a row of a panel.
     pub(crate) fn width(&self, panel: &Panel) -> usize {
         panel.vectors * self.lanes
+    }
+}
+
+/// The bias of all columns, zeros behind the last.
+fn padded_bias(bias: &[f32], padded: usize) -> AlignedBuf {
+    let mut values = AlignedBuf::zeroed(padded);
+    values[..bias.len()].copy_from_slice(bias);
+    values
+}
+
+/// Values that are moved at once from a row to a column: a cache line.
+const BLOCK: usize = 16;
+
+/// Writes the rows of `from`, each of `len` values and multiplied by its `scale`, as the first columns of `to`,
+/// whose rows are `width` wide.
+fn transpose(from: &[f32], len: usize, scale: Option<&[f32]>, to: &mut [f32], width: usize) {
+    if len == 0 {
+        return;
+    }
+    // A block of every row before the next block of any: what is written stays in the first-level cache.
+    for (i, to) in to.chunks_mut(BLOCK * width).enumerate() {
+        for (column, row) in from.chunks_exact(len).enumerate() {
+            let row = &row[i * BLOCK..];
+            let factor = scale.map_or(1.0, |scale| scale[column]);
+            for (to, value) in to.chunks_exact_mut(width).zip(row) {
+                to[column] = value * factor;
+            }
+        }
     }
 }
 
@@ -94,6 +151,27 @@ mod tests {
                     next += panel.columns;
                 }
                 assert_eq!(next, columns);
+            }
+        }
+    }
+
+    #[test]
+    fn transposed_is_the_same_as_element_by_element() {
+        for lanes in [4, 8, 16] {
+            for rows in [1, 2, 15, 16, 17, 40] {
+                for columns in [1, 7, 16, 24, 33, 100] {
+                    let matrix: Vec<f32> = (1..=rows * columns).map(|i| i as f32).collect();
+                    let bias = vec![0.5; columns];
+                    let scale: Vec<f32> = (0..columns).map(|i| i as f32 - 2.5).collect();
+                    for scale in [None, Some(&scale[..])] {
+                        let fast = PackedMatrix::transposed(lanes, rows, &bias, &matrix, scale);
+                        let plain = PackedMatrix::new(lanes, rows, &bias, |k, n| {
+                            matrix[n * rows + k] * scale.map_or(1.0, |scale| scale[n])
+                        });
+                        assert_eq!(fast.values[..], plain.values[..], "{rows}×{columns}, {lanes} lanes");
+                        assert_eq!((fast.panels, &fast.bias[..]), (plain.panels, &plain.bias[..]));
+                    }
+                }
             }
         }
     }

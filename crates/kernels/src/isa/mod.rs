@@ -166,6 +166,18 @@ impl Isa {
         }
     }
 
+    /// [`Simd::TILE_ROWS`].
+    #[must_use]
+    pub fn tile_rows(self) -> [usize; 4] {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => Avx512::TILE_ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => Avx2::TILE_ROWS,
+            Self::Portable(_) => Portable::TILE_ROWS,
+        }
+    }
+
     /// Values in a vector.
     #[must_use]
     pub fn lanes(self) -> usize {

@@ -1,0 +1,110 @@
+//! From units to steps: every unit's weights are read, scaled and packed, by all threads.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use effigy_arch::Conv;
+use effigy_kernels::{ConvShape, Cpu, Isa, PackedConv, PackedDepthwise};
+use effigy_tensor::Arena;
+
+use crate::error::EngineError;
+use crate::model::{Expand, Operation, Step};
+use crate::program::{Dense, Kind, Unit};
+
+/// Packs the units, in their order.
+///
+/// # Errors
+/// When a unit's weights are missing or have the wrong length.
+pub(crate) fn steps(cpu: &Cpu, units: Vec<Unit<'_>>) -> Result<Vec<Step>, EngineError> {
+    // The largest first, so that all threads end at about the same time.
+    let mut order: Vec<usize> = (0..units.len()).collect();
+    order.sort_by_key(|&i| Reverse(weight_count(&units[i].kind)));
+    // Packed weights are a little more than weights: outputs fill whole vectors. What is left over of the
+    // arena is never touched.
+    let bytes = size_of::<f32>() * units.iter().map(|unit| weight_count(&unit.kind)).sum::<usize>();
+    let arena = Arena::with_capacity(bytes + bytes / 4 + (1 << 20));
+
+    let units: Vec<Mutex<Option<Unit<'_>>>> = units.into_iter().map(|unit| Mutex::new(Some(unit))).collect();
+    let steps: Vec<OnceLock<Result<Step, EngineError>>> = units.iter().map(|_| OnceLock::new()).collect();
+    cpu.pool.run(units.len(), |task| {
+        let i = order[task];
+        let unit = units[i].lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Unit { value, kind, inputs }) = unit {
+            let operation = arena.scope(|| Operation::pack(cpu.isa, kind));
+            let step = operation.map(|operation| Step { value, inputs, operation });
+            // A task runs once, so nothing is there yet.
+            let _ = steps[i].set(step);
+        }
+    });
+    steps.into_iter().filter_map(OnceLock::into_inner).collect()
+}
+
+/// Numbers that packing a unit reads.
+fn weight_count(kind: &Kind<'_>) -> usize {
+    match kind {
+        Kind::Dense(dense) => dense.weights.len(),
+        Kind::Depthwise(depthwise) => {
+            depthwise.weights.len() + depthwise.expand.as_ref().map_or(0, |expand| expand.weights.len())
+        }
+        _ => 0,
+    }
+}
+
+impl Operation {
+    fn pack(isa: Isa, kind: Kind<'_>) -> Result<Self, EngineError> {
+        Ok(match kind {
+            Kind::Input => Self::Input,
+            Kind::Dense(dense) => Self::Dense {
+                conv: dense.conv,
+                packed: pack_dense(isa, &dense)?,
+                activation: dense.activation,
+                gate: dense.gate,
+                residual: dense.residual,
+            },
+            Kind::Depthwise(depthwise) => {
+                let Conv { kernel, stride, .. } = depthwise.conv;
+                let expand = match &depthwise.expand {
+                    None => None,
+                    Some(dense) => Some(Expand {
+                        conv: dense.conv,
+                        packed: pack_dense(isa, dense)?,
+                        activation: dense.activation,
+                    }),
+                };
+                let pack = |weights: &[f32], scale: Option<&[f32]>| {
+                    let weights = scaled(weights, scale);
+                    PackedDepthwise::new(isa, kernel, stride, &weights, &depthwise.bias)
+                };
+                Self::Depthwise {
+                    expand,
+                    conv: depthwise.conv,
+                    packed: depthwise.weights.read(pack)?,
+                    activation: depthwise.activation,
+                    mean: depthwise.mean,
+                }
+            }
+            Kind::Affine { scale, shift } => Self::Affine { scale, shift },
+            Kind::Activation(function) => Self::Activation(function),
+            Kind::Mean => Self::Mean,
+            Kind::Scale => Self::Scale,
+            Kind::Add => Self::Add,
+            Kind::MaxPool(pool) => Self::MaxPool(pool),
+            Kind::Upsample => Self::Upsample,
+            Kind::WeightedSum(sum) => Self::WeightedSum(sum),
+        })
+    }
+}
+
+fn pack_dense(isa: Isa, dense: &Dense<'_>) -> Result<PackedConv, EngineError> {
+    let Conv { inputs, outputs, kernel, stride, .. } = dense.conv;
+    let shape = ConvShape { inputs, outputs, kernel, stride };
+    dense.weights.read(|weights, scale| PackedConv::scaled(isa, shape, weights, scale, &dense.bias))
+}
+
+/// The weights of every output multiplied by its factor. A depthwise convolution's are few.
+fn scaled<'a>(weights: &'a [f32], scale: Option<&[f32]>) -> Cow<'a, [f32]> {
+    let Some(scale) = scale else { return Cow::Borrowed(weights) };
+    let rows = weights.chunks_exact(weights.len() / scale.len());
+    rows.zip(scale).flat_map(|(row, scale)| row.iter().map(move |weight| weight * scale)).collect()
+}
