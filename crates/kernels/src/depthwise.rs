@@ -151,16 +151,18 @@ pub(crate) struct Source {
     pub(crate) pitch: usize,
     /// Row r lies at place r mod `ring`: only the last few rows need to be in memory.
     pub(crate) ring: usize,
+    /// The row that the first output row's window starts at.
+    pub(crate) first: usize,
 }
 
 impl Source {
-    fn new(input: View<'_>, image: usize, padding: (usize, usize)) -> Self {
+    pub(crate) fn new(input: View<'_>, image: usize, padding: (usize, usize)) -> Self {
         let Layout { halo, channels, .. } = input.layout;
         let pitch = input.layout.row_pitch();
         let start = image * input.layout.image_pitch()
             + (halo.top - padding.0) * pitch
             + (halo.left - padding.1) * channels;
-        Self { base: input.data[start..].as_ptr(), pitch, ring: usize::MAX }
+        Self { base: input.data[start..].as_ptr(), pitch, ring: usize::MAX, first: 0 }
     }
 }
 
@@ -230,6 +232,9 @@ impl Part<'_> {
     fn row<S: Simd, const K: usize, const STRIDE: usize>(&self, lanes: Lanes<S>, y: usize, channel: usize) {
         let Job { out, sums, layout, activation, .. } = *self.job;
         self.convolve::<S, K, STRIDE>(lanes, y, channel);
+        if activation == Activation::Identity && sums.is_none() {
+            return;
+        }
         // SAFETY: the row was just written, by this task; the sums of its rows and channels are its own.
         unsafe {
             let row = out.at(layout.index(self.image, y, 0) + channel);
@@ -268,12 +273,12 @@ impl Part<'_> {
         channel: usize,
     ) {
         let Job { conv, out, layout, .. } = *self.job;
-        let Source { base, pitch, ring } = self.source;
+        let Source { base, pitch, ring, first } = self.source;
         let s = lanes.s;
         let (kernel, stride) = if K == 0 { (conv.kernel, conv.stride) } else { (K, STRIDE) };
         let channels = layout.channels;
         let padded = conv.bias.len();
-        let first_row = (y * stride) % ring;
+        let first_row = (first + y * stride) % ring;
         let out_row = layout.index(self.image, y, 0) + channel;
         // SAFETY: the caller has checked that every window lies within the source's rows and the output
         // row within the output; the lanes' channels exist from `channel` on; no other task writes

@@ -154,7 +154,7 @@ impl Strip<'_> {
         let Layout { halo, channels, .. } = self.expanded;
         // SAFETY: the halo is at least as wide as the padding (checked).
         let base = unsafe { self.ring.at((halo.left - left) * channels) };
-        Source { base, pitch: self.expanded.row_pitch(), ring: self.ring_rows }
+        Source { base, pitch: self.expanded.row_pitch(), ring: self.ring_rows, first: 0 }
     }
 }
 
