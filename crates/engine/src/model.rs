@@ -14,6 +14,7 @@ use crate::passes;
 use crate::plan::Plan;
 use crate::program::{Dense, Kind, MaxPool, Program, WeightedSum};
 use crate::run::Value;
+use crate::separable::{self, Separable};
 
 /// Where a model finds its parameters.
 pub trait Parameters {
@@ -100,6 +101,7 @@ pub(crate) enum Operation {
     MaxPool(MaxPool),
     Upsample,
     WeightedSum(WeightedSum),
+    Separable(Vec<Separable>),
 }
 
 /// A 1×1 convolution that runs row by row with the depthwise one after it.
@@ -263,11 +265,12 @@ impl Operation {
             Kind::MaxPool(pool) => Self::MaxPool(pool),
             Kind::Upsample => Self::Upsample,
             Kind::WeightedSum(sum) => Self::WeightedSum(sum),
+            Kind::Separable(all) => Self::Separable(separable::pack(isa, all)),
         }
     }
 
-    /// The convolution that reads the input, where there is one.
-    pub(crate) fn first_conv(&self) -> Option<&Conv> {
+    /// The convolution that reads the first input, where there is one.
+    fn first_conv(&self) -> Option<&Conv> {
         match self {
             Self::Depthwise { expand: Some(expand), .. } => Some(&expand.conv),
             _ => self.conv(),
@@ -298,11 +301,12 @@ impl Operation {
             Self::MaxPool(pool) => format!("max pool {0}×{0}", pool.kernel),
             Self::Upsample => "upsample".into(),
             Self::WeightedSum(_) => "weighted sum".into(),
+            Self::Separable(all) => separable::describe(all),
         }
     }
 }
 
-fn pack_dense(isa: Isa, dense: &Dense) -> PackedConv {
+pub(crate) fn pack_dense(isa: Isa, dense: &Dense) -> PackedConv {
     let Conv { inputs, outputs, kernel, stride, .. } = dense.conv;
     PackedConv::new(isa, ConvShape { inputs, outputs, kernel, stride }, &dense.weights, &dense.bias)
 }
@@ -317,12 +321,23 @@ impl Step {
         self.inputs.iter().copied().chain(fused.into_iter().flatten())
     }
 
+    /// Every value that a convolution's windows pass over, and that convolution.
+    pub(crate) fn convolved(&self) -> impl Iterator<Item = (&Conv, NodeId)> {
+        let all = match &self.operation {
+            Operation::Separable(all) => &all[..],
+            _ => &[],
+        };
+        let first = self.operation.first_conv().zip(self.inputs.first().copied());
+        first.into_iter().chain(all.iter().filter_map(Separable::reads_map))
+    }
+
     /// Every value that the step computes.
     pub(crate) fn writes(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let mean = match &self.operation {
-            Operation::Depthwise { mean, .. } => *mean,
-            _ => None,
+        let (mean, others) = match &self.operation {
+            Operation::Depthwise { mean, .. } => (*mean, &[][..]),
+            Operation::Separable(all) => (None, &all[1..]),
+            _ => (None, &[][..]),
         };
-        std::iter::once(self.value).chain(mean)
+        std::iter::once(self.value).chain(mean).chain(others.iter().map(|other| other.value))
     }
 }

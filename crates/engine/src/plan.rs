@@ -43,7 +43,7 @@ impl Plan {
         let extents = model.graph.extents(height, width);
         let mut layouts = layouts(&model.steps, images, &extents);
         for step in &model.steps {
-            if let (Some(conv), Some(&input)) = (step.operation.first_conv(), step.inputs.first()) {
+            for (conv, input) in step.convolved() {
                 let layout = layouts.get_mut(&input).expect("a step reads what an earlier one wrote");
                 layout.halo = layout.halo.union(window_halo(conv, layout.height, layout.width));
             }
@@ -54,6 +54,9 @@ impl Plan {
             Operation::Depthwise { expand: Some(expand), conv, packed, .. } => {
                 let expanded = expanded_layout(&expand.conv, conv, &layouts[&step.inputs[0]]);
                 expand_scratch_len(&model.cpu, packed, &expanded, &layouts[&step.value])
+            }
+            Operation::Separable(all) => {
+                all.iter().map(|separable| separable.scratch_len(&model.cpu, &layouts)).max().unwrap_or(0)
             }
             _ => 0,
         };
@@ -82,11 +85,14 @@ impl Plan {
             let per_pixel = conv.outputs * (conv.inputs / conv.groups) * conv.kernel * conv.kernel;
             (layout.images * layout.pixels() * per_pixel) as u64
         };
-        let expand = match &step.operation {
+        let others = match &step.operation {
+            Operation::Separable(all) => {
+                all.iter().map(|separable| separable.macs(&self.place(separable.value).layout)).sum()
+            }
             Operation::Depthwise { expand: Some(expand), .. } => at(step.inputs[0], &expand.conv),
             _ => 0,
         };
-        expand + step.operation.conv().map_or(0, |conv| at(step.value, conv))
+        others + step.operation.conv().map_or(0, |conv| at(step.value, conv))
     }
 
     /// An idle workspace, or a new one.
@@ -115,7 +121,7 @@ fn layouts(steps: &[Step], images: usize, extents: &[Extent]) -> HashMap<NodeId,
 }
 
 /// The zeros that a convolution reads around a picture.
-fn window_halo(conv: &Conv, height: usize, width: usize) -> Halo {
+pub(crate) fn window_halo(conv: &Conv, height: usize, width: usize) -> Halo {
     let after = |input: usize, before: usize| {
         ((conv.output(input) - 1) * conv.stride + conv.kernel).saturating_sub(before + input)
     };

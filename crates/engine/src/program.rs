@@ -45,6 +45,8 @@ pub(crate) enum Kind {
     /// Nearest neighbour, to the size of the second input.
     Upsample,
     WeightedSum(WeightedSum),
+    /// Separable convolutions that do not read each other; the unit reads what each reads, in order.
+    Separable(Vec<Separable>),
 }
 
 /// The largest value of every window; `border` where a window passes the map's edge.
@@ -85,6 +87,25 @@ pub(crate) struct Depthwise {
     pub(crate) mean: Option<NodeId>,
 }
 
+/// A depthwise convolution and a 1×1 one after it, of a map or of a sum.
+pub(crate) struct Separable {
+    pub(crate) value: NodeId,
+    /// The map, or what is added.
+    pub(crate) inputs: Vec<NodeId>,
+    pub(crate) sum: Option<FusedSum>,
+    pub(crate) depthwise: Depthwise,
+    pub(crate) pointwise: Dense,
+}
+
+/// A weighted sum of which a row is made where it is read.
+#[derive(Clone, Debug)]
+pub(crate) struct FusedSum {
+    pub(crate) weights: Vec<f32>,
+    pub(crate) activation: Activation,
+    /// Max-pooling of each input on the way.
+    pub(crate) pools: Vec<Option<MaxPool>>,
+}
+
 impl Unit {
     /// Every value that the unit reads, fused ones included.
     pub(crate) fn reads(&self) -> impl Iterator<Item = NodeId> + '_ {
@@ -97,11 +118,12 @@ impl Unit {
 
     /// Every value that the unit computes.
     pub(crate) fn writes(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let mean = match &self.kind {
-            Kind::Depthwise(depthwise) => depthwise.mean,
-            _ => None,
+        let (mean, others) = match &self.kind {
+            Kind::Depthwise(depthwise) => (depthwise.mean, &[][..]),
+            Kind::Separable(all) => (None, &all[1..]),
+            _ => (None, &[][..]),
         };
-        std::iter::once(self.value).chain(mean)
+        std::iter::once(self.value).chain(mean).chain(others.iter().map(|other| other.value))
     }
 }
 

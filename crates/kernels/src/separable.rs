@@ -129,25 +129,27 @@ pub const MAX_SEPARABLE: usize = 8;
 /// `scratch` is as long as the longest [`separable_scratch_len`]; what it holds does not matter.
 ///
 /// # Panics
-/// When shapes, halos or lengths do not fit together, or there are more than [`MAX_SEPARABLE`].
-pub fn separable(cpu: &Cpu, convolutions: &mut [Separable<'_>], scratch: &mut [f32]) {
-    assert!(convolutions.len() <= MAX_SEPARABLE, "{} convolutions", convolutions.len());
+/// When shapes, halos or lengths do not fit together.
+pub fn separable(cpu: &Cpu, convolutions: &mut [Option<Separable<'_>>; MAX_SEPARABLE], scratch: &mut [f32]) {
     let threads = cpu.pool.threads();
     let share = scratch.len() / threads / ALIGN * ALIGN;
     let scratch = SharedPtr::new(scratch);
     let mut outputs = [SharedPtr::new(&mut []); MAX_SEPARABLE];
     for (output, convolution) in outputs.iter_mut().zip(&mut *convolutions) {
+        let Some(convolution) = convolution else { continue };
         convolution.check();
         assert!(convolution.parts().len() <= share, "{share} values of scratch for {convolution:?}");
         *output = SharedPtr::new(convolution.output.data);
     }
     let convolutions = &*convolutions;
-    let macs = convolutions.iter().map(Separable::macs).sum();
+    let each = || convolutions.iter().flatten();
+    let macs = each().map(Separable::macs).sum();
     let strips = |convolution: &Separable<'_>| convolution.strips(threads, macs);
     let images = |convolution: &Separable<'_>| convolution.output.layout.images;
-    let tasks = convolutions.iter().map(|convolution| images(convolution) * strips(convolution)).sum();
+    let tasks = each().map(|convolution| images(convolution) * strips(convolution)).sum();
     cpu.pool.run_with_thread(tasks, |thread, mut task| {
         for (convolution, output) in convolutions.iter().zip(outputs) {
+            let Some(convolution) = convolution else { continue };
             let (images, strips) = (images(convolution), strips(convolution));
             if task < images * strips {
                 let rows = split(convolution.output.layout.height, strips, task / images);

@@ -123,6 +123,12 @@ impl Case {
     }
 }
 
+fn alone(convolution: Separable<'_>) -> [Option<Separable<'_>>; MAX_SEPARABLE] {
+    let mut all = [const { None }; MAX_SEPARABLE];
+    all[0] = Some(convolution);
+    all
+}
+
 const SIZES: [(usize, usize); 9] =
     [(1, 1), (1, 5), (3, 2), (4, 4), (5, 7), (8, 8), (9, 17), (33, 20), (17, 70)];
 
@@ -141,13 +147,13 @@ fn equals_one_after_the_other() {
                     let mut result = vec![f32::NAN; case.output().len()];
                     let mut scratch = vec![f32::NAN; case.scratch(&cpu, true)];
                     let convolution = case.separable(SeparableInput::Sum(case.sum()), &mut result);
-                    separable(&cpu, &mut [convolution], &mut scratch);
+                    separable(&cpu, &mut alone(convolution), &mut scratch);
                     assert!(result == expected, "{what}: a sum");
                     let mut result = vec![f32::NAN; case.output().len()];
                     let mut scratch = vec![f32::NAN; case.scratch(&cpu, false)];
                     let map = View::new(&sum, case.layout);
                     let convolution = case.separable(SeparableInput::Map(map), &mut result);
-                    separable(&cpu, &mut [convolution], &mut scratch);
+                    separable(&cpu, &mut alone(convolution), &mut scratch);
                     assert!(result == expected, "{what}: a map");
                 }
             }
@@ -165,7 +171,7 @@ fn equals_the_formula() {
             let mut result = vec![f32::NAN; case.output().len()];
             let mut scratch = vec![f32::NAN; case.scratch(&cpu, true)];
             let convolution = case.separable(SeparableInput::Sum(case.sum()), &mut result);
-            separable(&cpu, &mut [convolution], &mut scratch);
+            separable(&cpu, &mut alone(convolution), &mut scratch);
             let expected = case.naive(&sum);
             let layout = case.output();
             for (i, expected) in expected.iter().enumerate() {
@@ -194,10 +200,10 @@ fn many_are_as_each_alone() {
             let mut results: Vec<Vec<f32>> =
                 cases.iter().map(|case| vec![f32::NAN; case.output().len()]).collect();
             let scratch = cases.iter().map(|case| case.scratch(&cpu, false)).max().unwrap();
-            let mut convolutions = Vec::new();
-            for ((case, input), result) in cases.iter().zip(&inputs).zip(&mut results) {
-                let map = View::new(input, case.layout);
-                convolutions.push(case.separable(SeparableInput::Map(map), result));
+            let mut convolutions = [const { None }; MAX_SEPARABLE];
+            for (i, result) in results.iter_mut().enumerate() {
+                let map = View::new(&inputs[i], cases[i].layout);
+                convolutions[i] = Some(cases[i].separable(SeparableInput::Map(map), result));
             }
             separable(&cpu, &mut convolutions, &mut vec![f32::NAN; scratch]);
             drop(convolutions);
