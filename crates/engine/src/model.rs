@@ -190,6 +190,12 @@ impl Model {
         Ok((results, described.collect()))
     }
 
+    /// Calls `task` with each number below `tasks` on the model's threads, for work before or after a call
+    /// of [`run_with`](Self::run_with); on the calling thread alone while they are busy.
+    pub fn share(&self, tasks: usize, task: impl Fn(usize) + Sync) {
+        self.cpu.pool.run(tasks, task);
+    }
+
     /// The graph that was compiled.
     #[must_use]
     pub fn graph(&self) -> &Graph {
