@@ -34,7 +34,7 @@ pub(crate) struct Workspace {
     pub(crate) slots: Vec<AlignedBuf>,
     /// Gated weights, or the expansion between two convolutions.
     pub(crate) scratch: AlignedBuf,
-    /// Sums of a depthwise convolution's output.
+    /// Sums of a depthwise convolution's output, or of what is averaged.
     pub(crate) sums: AlignedBuf,
 }
 
@@ -62,6 +62,7 @@ impl Plan {
         };
         let sums = |step: &Step| match &step.operation {
             Operation::Depthwise { mean: Some(_), .. } => PartialSums::len_for(&layouts[&step.value]),
+            Operation::Mean => PartialSums::len_for(&layouts[&step.inputs[0]]),
             _ => 0,
         };
         Self {

@@ -120,7 +120,7 @@ impl Call<'_> {
             Operation::Depthwise { .. } => self.depthwise(step, &mut output),
             Operation::Affine { scale, shift } => kernels::affine(scale, shift, read(0), &mut output),
             Operation::Activation(function) => kernels::activation(cpu, *function, read(0), &mut output),
-            Operation::Mean => kernels::global_average(read(0), &mut output),
+            Operation::Mean => self.mean(step, &mut output),
             Operation::Scale => kernels::scale(read(0), self.vector(step.inputs[1]), &mut output),
             Operation::Add => kernels::add(read(0), read(1), &mut output),
             Operation::MaxPool(pool) => {
@@ -137,6 +137,12 @@ impl Call<'_> {
             }
         }
         self.put(step.value, slot);
+    }
+
+    fn mean(&mut self, step: &Step, output: &mut ViewMut<'_>) {
+        let mut sums = std::mem::take(&mut self.workspace.sums);
+        kernels::global_average(self.view(step.inputs[0]), &mut sums, output);
+        self.workspace.sums = sums;
     }
 
     fn dense(&mut self, step: &Step, output: &mut ViewMut<'_>) {

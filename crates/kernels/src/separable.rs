@@ -306,7 +306,8 @@ impl Strip<'_> {
         // SAFETY: the rows exist in the block, and in the output from `start` on, where only this task writes.
         unsafe {
             let out = self.output.from(start);
-            convolve_rows(isa, pointwise.0, pointwise.1, block.as_view(), (0, 0), out, to);
+            let panels = 0..pointwise.0.panels();
+            convolve_rows(isa, pointwise.0, panels, pointwise.1, block.as_view(), (0, 0), (0, 0), out, to);
         }
     }
 

@@ -118,23 +118,29 @@ impl<S: Simd> WithMap for RowLoop<'_, S> {
     }
 }
 
+// Loops, not closures: one that is not inlined would be compiled without the instruction set.
 impl<S: Simd> RowLoop<'_, S> {
     #[inline(always)]
     fn pixels<M: Map, const N: usize>(&self) {
         let Row { terms, width, channels, out, .. } = self.row;
+        let mut from = [std::ptr::null(); N];
+        let mut flat = true;
+        for (from, term) in from.iter_mut().zip(terms) {
+            *from = term.row;
+            flat &= term.width == width;
+        }
         // Where no pixel is read twice a row is one piece.
-        if terms.iter().all(|term| term.width == width) {
-            let from = std::array::from_fn(|i| terms.get(i).map_or(std::ptr::null(), |term| term.row));
+        if flat {
             // SAFETY: `sum_row`'s contract.
-            unsafe { self.piece::<M, N>(from, out, width * channels) };
-            return;
+            return unsafe { self.piece::<M, N>(&from, out, width * channels) };
         }
         for x in 0..width {
             // SAFETY: `sum_row`'s contract; a nearest pixel is one of its term's.
             unsafe {
-                let pixel = |term: &RowTerm| term.row.add(x * term.width / width * channels);
-                let from = std::array::from_fn(|i| terms.get(i).map_or(std::ptr::null(), pixel));
-                self.piece::<M, N>(from, out.add(x * channels), channels);
+                for (from, term) in from.iter_mut().zip(terms) {
+                    *from = term.row.add(x * term.width / width * channels);
+                }
+                self.piece::<M, N>(&from, out.add(x * channels), channels);
             }
         }
     }
@@ -142,11 +148,13 @@ impl<S: Simd> RowLoop<'_, S> {
     /// # Safety
     /// `out` and each of the first pointers, as many as there are terms, must be valid for `len` values.
     #[inline(always)]
-    unsafe fn piece<M: Map, const N: usize>(&self, from: [*const f32; N], out: *mut f32, len: usize) {
+    unsafe fn piece<M: Map, const N: usize>(&self, from: &[*const f32; N], out: *mut f32, len: usize) {
         let Self { s, row: Row { terms, .. } } = self;
         let count = if N == MAX_TERMS { terms.len() } else { N };
-        let weights: [S::V; N] =
-            std::array::from_fn(|i| s.splat(terms.get(i).map_or(0.0, |term| term.weight)));
+        let mut weights = [s.splat(0.0); N];
+        for (weight, term) in weights.iter_mut().zip(*terms) {
+            *weight = s.splat(term.weight);
+        }
         let whole = len - len % S::LANES;
         // SAFETY: the caller's promise; places stay below `len`.
         unsafe {

@@ -3,28 +3,34 @@
 
 use std::collections::HashSet;
 
+use effigy_arch::NodeId;
 use effigy_kernels::MAX_SEPARABLE;
 
 use crate::program::{Kind, Program, Separable, Unit};
 
 pub(super) fn fuse(program: &mut Program) {
-    for position in 0.. {
-        if position >= program.units.len() {
-            return;
-        }
-        let known: HashSet<_> = program.units[..position].iter().flat_map(Unit::writes).collect();
-        let mut other = position + 1;
-        while other < program.units.len() {
-            let [first, second] = [position, other].map(|at| alone(&program.units[at]));
-            let joins = first.zip(second).is_some_and(|(first, second)| {
-                is_same_layer(first, second) && second.inputs.iter().all(|input| known.contains(input))
-            });
-            if joins && join(program, position, other) {
-                continue;
+    let mut position = 0;
+    while position < program.units.len() {
+        if alone(&program.units[position]).is_some() {
+            let known = program.units[..position].iter().flat_map(Unit::writes).collect();
+            while let Some(other) = same_layer(program, position, &known) {
+                join(program, position, other);
             }
-            other += 1;
         }
+        position += 1;
     }
+}
+
+/// A later unit that is the layer of the one at `position` at another level and reads only `known` values.
+fn same_layer(program: &Program, position: usize, known: &HashSet<NodeId>) -> Option<usize> {
+    let first = alone(&program.units[position])?;
+    let joins = |unit: &Unit| {
+        alone(unit).is_some_and(|other| {
+            is_same_layer(first, other) && other.inputs.iter().all(|input| known.contains(input))
+        })
+    };
+    let later = &program.units[position + 1..];
+    later.iter().position(joins).map(|after| position + 1 + after)
 }
 
 /// The first of the convolutions of a unit that sums nothing.
@@ -45,15 +51,11 @@ fn is_same_layer(a: &Separable, b: &Separable) -> bool {
 }
 
 /// Moves the convolution of the unit at `other` into the one at `position`.
-fn join(program: &mut Program, position: usize, other: usize) -> bool {
-    let Kind::Separable(_) = &program.units[position].kind else { return false };
-    let Unit { kind: Kind::Separable(joining), inputs, .. } = program.units.remove(other) else {
-        return false;
-    };
+fn join(program: &mut Program, position: usize, other: usize) {
+    let joining = program.units.remove(other);
     let unit = &mut program.units[position];
-    unit.inputs.extend(inputs);
-    if let Kind::Separable(all) = &mut unit.kind {
-        all.extend(joining);
+    if let (Kind::Separable(all), Kind::Separable(more)) = (&mut unit.kind, joining.kind) {
+        all.extend(more);
+        unit.inputs.extend(joining.inputs);
     }
-    true
 }
