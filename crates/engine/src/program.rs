@@ -77,6 +77,8 @@ pub(crate) struct Dense {
 
 /// `activation(weights ∗ input + bias)`, the input expanded first where there is an expansion.
 pub(crate) struct Depthwise {
+    /// What its parameters are called; nodes may share them.
+    pub(crate) params: String,
     /// A 1×1 convolution between the input and this one.
     pub(crate) expand: Option<Dense>,
     pub(crate) conv: Conv,
@@ -182,8 +184,16 @@ fn lower_node(node: &Node, parameters: &dyn Parameters) -> Result<Option<Kind>, 
             let weights = next().into_owned();
             let bias = if conv.bias { next().into_owned() } else { vec![0.0; conv.outputs] };
             if conv.is_depthwise() {
-                let activation = Activation::Identity;
-                Kind::Depthwise(Depthwise { expand: None, conv, weights, bias, activation, mean: None })
+                let (params, activation) = (node.params.clone(), Activation::Identity);
+                Kind::Depthwise(Depthwise {
+                    params,
+                    expand: None,
+                    conv,
+                    weights,
+                    bias,
+                    activation,
+                    mean: None,
+                })
             } else if conv.groups == 1 {
                 Kind::Dense(Dense::plain(conv, weights, bias))
             } else {

@@ -41,10 +41,11 @@ fn alone(unit: &Unit) -> Option<&Separable> {
     }
 }
 
-/// Whether two convolutions are one layer at two levels. Of the 1×1 convolutions only the shapes are
-/// compared: each level's BatchNorm has made their weights its own.
+/// Whether two convolutions are one layer at two levels: their depthwise parts have the same parameters,
+/// and the 1×1 ones the same shape. The latter's weights differ where each level's BatchNorm is in them.
 fn is_same_layer(a: &Separable, b: &Separable) -> bool {
-    a.depthwise.conv == b.depthwise.conv
+    a.depthwise.params == b.depthwise.params
+        && a.depthwise.conv == b.depthwise.conv
         && a.depthwise.weights == b.depthwise.weights
         && a.depthwise.bias == b.depthwise.bias
         && a.pointwise.conv == b.pointwise.conv
