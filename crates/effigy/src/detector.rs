@@ -6,8 +6,8 @@ use effigy_arch::{AnchorBox, EfficientDet};
 use effigy_engine::{Model, Value};
 use effigy_tensor::Tensor;
 use effigy_vision::{
-    Level, Limits, Picture, PixelBox, Placement, PostProcessing, ScoredBox, decode_file, detections,
-    letterbox,
+    Level, Limits, Picture, PixelBox, Placement, PostProcessing, ScoredBox, Workers, decode_file,
+    detections_shared, letterbox,
 };
 
 use crate::labels::Labels;
@@ -154,8 +154,10 @@ impl Detector {
             .iter()
             .map(|[class, offsets]| Level { class_logits: of(class, image), box_offsets: of(offsets, image) })
             .collect();
-        let found =
-            detections(&levels, &self.anchors, self.network().classes, placement, &self.post_processing)?;
+        let model = self.model();
+        let workers = Workers { threads: model.threads(), share: &|tasks, task| model.share(tasks, task) };
+        let (classes, options) = (self.network().classes, &self.post_processing);
+        let found = detections_shared(&levels, &self.anchors, classes, placement, options, workers)?;
         Ok(found.into_iter().map(|found| self.name(found)).collect())
     }
 

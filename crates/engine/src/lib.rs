@@ -13,6 +13,7 @@ mod passes;
 mod plan;
 mod program;
 mod run;
+mod separable;
 
 pub use effigy_kernels::Isa;
 pub use error::EngineError;

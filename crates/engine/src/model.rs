@@ -15,6 +15,7 @@ use crate::passes;
 use crate::plan::Plan;
 use crate::program::{MaxPool, Program, WeightedSum};
 use crate::run::Value;
+use crate::separable::{self, Separable};
 
 /// Where a model finds its parameters. Several threads read at the same time.
 pub trait Parameters: Sync {
@@ -104,6 +105,7 @@ pub(crate) enum Operation {
     MaxPool(MaxPool),
     Upsample,
     WeightedSum(WeightedSum),
+    Separable(Vec<Separable>),
 }
 
 /// A convolution that runs piece by piece with the depthwise one after it.
@@ -195,6 +197,12 @@ impl Model {
         Ok((results, described.collect()))
     }
 
+    /// Calls `task` with each number below `tasks` on the model's threads, for work before or after a call
+    /// of [`run_with`](Self::run_with); on the calling thread alone while they are busy.
+    pub fn share(&self, tasks: usize, task: impl Fn(usize) + Sync) {
+        self.cpu.pool.run(tasks, task);
+    }
+
     /// The graph that was compiled.
     #[must_use]
     pub fn graph(&self) -> &Graph {
@@ -238,8 +246,8 @@ fn copy_all(values: &[Value<'_>]) -> Vec<Tensor> {
 }
 
 impl Operation {
-    /// The convolution that reads the input, where there is one.
-    pub(crate) fn first_conv(&self) -> Option<&Conv> {
+    /// The convolution that reads the first input, where there is one.
+    fn first_conv(&self) -> Option<&Conv> {
         match self {
             Self::Depthwise { expand: Some(expand), .. } => Some(&expand.conv),
             _ => self.conv(),
@@ -261,6 +269,7 @@ impl Operation {
             Self::Depthwise { expand, packed, .. } => {
                 packed.bytes() + expand.as_ref().map_or(0, |expand| expand.packed.bytes())
             }
+            Self::Separable(all) => separable::bytes(all),
             Self::Affine { scale, shift } => size_of_val(&scale[..]) + size_of_val(&shift[..]),
             _ => 0,
         }
@@ -275,10 +284,13 @@ impl Operation {
                 format!("{} + {}", expand.packed.kernel_name(isa), packed.kernel_name(isa))
             }
             Self::Depthwise { packed, .. } => packed.kernel_name(isa),
-            Self::Activation(_) | Self::Upsample | Self::WeightedSum(_) => vectors(&self.describe()),
+            Self::Separable(all) => separable::kernel_name(all, isa),
+            Self::Activation(_) | Self::Upsample | Self::WeightedSum(_) | Self::MaxPool(_) => {
+                vectors(&self.describe().replace('×', "x"))
+            }
             // Plain Rust, the same for all instruction sets.
-            Self::Input | Self::Affine { .. } | Self::Mean | Self::Scale | Self::Add | Self::MaxPool(_) => {
-                format!("f32 {}", self.describe().replace('×', "x"))
+            Self::Input | Self::Affine { .. } | Self::Mean | Self::Scale | Self::Add => {
+                format!("f32 {}", self.describe())
             }
         }
     }
@@ -299,6 +311,7 @@ impl Operation {
             Self::MaxPool(pool) => format!("max pool {0}×{0}", pool.kernel),
             Self::Upsample => "upsample".into(),
             Self::WeightedSum(_) => "weighted sum".into(),
+            Self::Separable(all) => separable::describe(all),
         }
     }
 }
@@ -313,12 +326,23 @@ impl Step {
         self.inputs.iter().copied().chain(fused.into_iter().flatten())
     }
 
+    /// Every value that a convolution's windows pass over, and that convolution.
+    pub(crate) fn convolved(&self) -> impl Iterator<Item = (&Conv, NodeId)> {
+        let all = match &self.operation {
+            Operation::Separable(all) => &all[..],
+            _ => &[],
+        };
+        let first = self.operation.first_conv().zip(self.inputs.first().copied());
+        first.into_iter().chain(all.iter().filter_map(Separable::reads_map))
+    }
+
     /// Every value that the step computes.
     pub(crate) fn writes(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let mean = match &self.operation {
-            Operation::Depthwise { mean, .. } => *mean,
-            _ => None,
+        let (mean, others) = match &self.operation {
+            Operation::Depthwise { mean, .. } => (*mean, &[][..]),
+            Operation::Separable(all) => (None, &all[1..]),
+            _ => (None, &[][..]),
         };
-        std::iter::once(self.value).chain(mean)
+        std::iter::once(self.value).chain(mean).chain(others.iter().map(|other| other.value))
     }
 }

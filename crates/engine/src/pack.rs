@@ -10,7 +10,8 @@ use effigy_tensor::Arena;
 
 use crate::error::EngineError;
 use crate::model::{Expand, Operation, Step};
-use crate::program::{Dense, Kind, Unit};
+use crate::program::{Dense, Depthwise, Kind, Unit};
+use crate::separable;
 
 /// Packs the units, in their order.
 ///
@@ -47,6 +48,10 @@ fn weight_count(kind: &Kind<'_>) -> usize {
         Kind::Depthwise(depthwise) => {
             depthwise.weights.len() + depthwise.expand.as_ref().map_or(0, |expand| expand.weights.len())
         }
+        Kind::Separable(all) => all
+            .iter()
+            .map(|separable| separable.depthwise.weights.len() + separable.pointwise.weights.len())
+            .sum(),
         _ => 0,
     }
 }
@@ -63,7 +68,6 @@ impl Operation {
                 residual: dense.residual,
             },
             Kind::Depthwise(depthwise) => {
-                let Conv { kernel, stride, .. } = depthwise.conv;
                 let expand = match &depthwise.expand {
                     None => None,
                     Some(dense) => Some(Expand {
@@ -72,14 +76,10 @@ impl Operation {
                         activation: dense.activation,
                     }),
                 };
-                let pack = |weights: &[f32], scale: Option<&[f32]>| {
-                    let weights = scaled(weights, scale);
-                    PackedDepthwise::new(isa, kernel, stride, &weights, &depthwise.bias)
-                };
                 Self::Depthwise {
                     expand,
                     conv: depthwise.conv,
-                    packed: depthwise.weights.read(pack)?,
+                    packed: pack_depthwise(isa, &depthwise)?,
                     activation: depthwise.activation,
                     mean: depthwise.mean,
                 }
@@ -92,14 +92,22 @@ impl Operation {
             Kind::MaxPool(pool) => Self::MaxPool(pool),
             Kind::Upsample => Self::Upsample,
             Kind::WeightedSum(sum) => Self::WeightedSum(sum),
+            Kind::Separable(all) => Self::Separable(separable::pack(isa, all)?),
         })
     }
 }
 
-fn pack_dense(isa: Isa, dense: &Dense<'_>) -> Result<PackedConv, EngineError> {
+pub(crate) fn pack_dense(isa: Isa, dense: &Dense<'_>) -> Result<PackedConv, EngineError> {
     let Conv { inputs, outputs, kernel, stride, .. } = dense.conv;
     let shape = ConvShape { inputs, outputs, kernel, stride };
     dense.weights.read(|weights, scale| PackedConv::scaled(isa, shape, weights, scale, &dense.bias))
+}
+
+pub(crate) fn pack_depthwise(isa: Isa, depthwise: &Depthwise<'_>) -> Result<PackedDepthwise, EngineError> {
+    let Conv { kernel, stride, .. } = depthwise.conv;
+    depthwise.weights.read(|weights, scale| {
+        PackedDepthwise::new(isa, kernel, stride, &scaled(weights, scale), &depthwise.bias)
+    })
 }
 
 /// The weights of every output multiplied by its factor. A depthwise convolution's are few.

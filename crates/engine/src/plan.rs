@@ -34,7 +34,7 @@ pub(crate) struct Workspace {
     pub(crate) slots: Vec<AlignedBuf>,
     /// Gated weights, or the expansion between two convolutions.
     pub(crate) scratch: AlignedBuf,
-    /// Sums of a depthwise convolution's output.
+    /// Sums of a depthwise convolution's output, or of what is averaged.
     pub(crate) sums: AlignedBuf,
 }
 
@@ -43,7 +43,7 @@ impl Plan {
         let extents = model.graph.extents(height, width);
         let mut layouts = layouts(&model.steps, images, &extents);
         for step in &model.steps {
-            if let (Some(conv), Some(&input)) = (step.operation.first_conv(), step.inputs.first()) {
+            for (conv, input) in step.convolved() {
                 let layout = layouts.get_mut(&input).expect("a step reads what an earlier one wrote");
                 layout.halo = layout.halo.union(window_halo(conv, layout.height, layout.width));
             }
@@ -55,10 +55,14 @@ impl Plan {
                 let expansion = expand.expansion(conv, &layouts[&step.inputs[0]]);
                 expand_scratch_len(&model.cpu, &expansion, packed, &layouts[&step.value])
             }
+            Operation::Separable(all) => {
+                all.iter().map(|separable| separable.scratch_len(&model.cpu, &layouts)).max().unwrap_or(0)
+            }
             _ => 0,
         };
         let sums = |step: &Step| match &step.operation {
             Operation::Depthwise { mean: Some(_), .. } => PartialSums::len_for(&layouts[&step.value]),
+            Operation::Mean => PartialSums::len_for(&layouts[&step.inputs[0]]),
             _ => 0,
         };
         Self {
@@ -81,14 +85,17 @@ impl Plan {
             let per_pixel = conv.outputs * (conv.inputs / conv.groups) * conv.kernel * conv.kernel;
             (layout.images * layout.pixels() * per_pixel) as u64
         };
-        let expand = match &step.operation {
+        let others = match &step.operation {
+            Operation::Separable(all) => {
+                all.iter().map(|separable| separable.macs(&self.place(separable.value).layout)).sum()
+            }
             Operation::Depthwise { expand: Some(expand), conv, .. } => {
                 let input = &self.place(step.inputs[0]).layout;
                 macs(&expand.expansion(conv, input).expanded, &expand.conv)
             }
             _ => 0,
         };
-        expand + step.operation.conv().map_or(0, |conv| macs(&self.place(step.value).layout, conv))
+        others + step.operation.conv().map_or(0, |conv| macs(&self.place(step.value).layout, conv))
     }
 
     /// Bytes of the values that a step reads and writes, halos apart.
@@ -131,7 +138,7 @@ fn layouts(steps: &[Step], images: usize, extents: &[Extent]) -> HashMap<NodeId,
 }
 
 /// The zeros that a convolution reads around a picture.
-fn window_halo(conv: &Conv, height: usize, width: usize) -> Halo {
+pub(crate) fn window_halo(conv: &Conv, height: usize, width: usize) -> Halo {
     let after = |input: usize, before: usize| {
         ((conv.output(input) - 1) * conv.stride + conv.kernel).saturating_sub(before + input)
     };

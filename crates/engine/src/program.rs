@@ -45,6 +45,8 @@ pub(crate) enum Kind<'a> {
     /// Nearest neighbour, to the size of the second input.
     Upsample,
     WeightedSum(WeightedSum),
+    /// Separable convolutions that do not read each other; the unit reads what each reads, in order.
+    Separable(Vec<Separable<'a>>),
 }
 
 /// The largest value of every window; `border` where a window passes the map's edge.
@@ -104,6 +106,11 @@ impl Weights<'_> {
         }
     }
 
+    /// Whether others are the same numbers: nodes may share parameters.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        self.spec.name == other.spec.name && self.scale == other.scale
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.spec.shape.iter().product()
@@ -120,6 +127,25 @@ impl Weights<'_> {
     }
 }
 
+/// A depthwise convolution and a 1×1 one after it, of a map or of a sum.
+pub(crate) struct Separable<'a> {
+    pub(crate) value: NodeId,
+    /// The map, or what is added.
+    pub(crate) inputs: Vec<NodeId>,
+    pub(crate) sum: Option<FusedSum>,
+    pub(crate) depthwise: Depthwise<'a>,
+    pub(crate) pointwise: Dense<'a>,
+}
+
+/// A weighted sum of which a row is made where it is read.
+#[derive(Clone, Debug)]
+pub(crate) struct FusedSum {
+    pub(crate) weights: Vec<f32>,
+    pub(crate) activation: Activation,
+    /// Max-pooling of each input on the way.
+    pub(crate) pools: Vec<Option<MaxPool>>,
+}
+
 impl Unit<'_> {
     /// Every value that the unit reads, fused ones included.
     pub(crate) fn reads(&self) -> impl Iterator<Item = NodeId> + '_ {
@@ -132,11 +158,12 @@ impl Unit<'_> {
 
     /// Every value that the unit computes.
     pub(crate) fn writes(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let mean = match &self.kind {
-            Kind::Depthwise(depthwise) => depthwise.mean,
-            _ => None,
+        let (mean, others) = match &self.kind {
+            Kind::Depthwise(depthwise) => (depthwise.mean, &[][..]),
+            Kind::Separable(all) => (None, &all[1..]),
+            _ => (None, &[][..]),
         };
-        std::iter::once(self.value).chain(mean)
+        std::iter::once(self.value).chain(mean).chain(others.iter().map(|other| other.value))
     }
 }
 

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use effigy_arch::NodeId;
-use effigy_kernels::{self as kernels, Activation, Epilogue, Layout, PartialSums, View, ViewMut, Window};
+use effigy_kernels::{self as kernels, Activation, Epilogue, Layout, PartialSums, View, ViewMut};
 use effigy_tensor::{AlignedBuf, Tensor};
 
 use crate::model::{Model, Operation, Step};
 use crate::plan::{Plan, Workspace};
-use crate::program::MaxPool;
+use crate::separable::window;
 
 impl Plan {
     /// Runs every step on `input` (dense, of the plan's shape) and shows the results to `read`.
@@ -56,14 +56,14 @@ impl Value<'_> {
 }
 
 /// One call's memory and where its values are.
-struct Call<'a> {
+pub(crate) struct Call<'a> {
     plan: &'a Plan,
-    model: &'a Model,
-    workspace: Workspace,
+    pub(crate) model: &'a Model,
+    pub(crate) workspace: Workspace,
 }
 
 impl Call<'_> {
-    fn view(&self, value: NodeId) -> View<'_> {
+    pub(crate) fn view(&self, value: NodeId) -> View<'_> {
         let place = self.plan.place(value);
         View::new(&self.workspace.slots[place.slot], place.layout)
     }
@@ -74,16 +74,16 @@ impl Call<'_> {
         &view.data[..view.layout.len()]
     }
 
-    fn layout(&self, value: NodeId) -> Layout {
+    pub(crate) fn layout(&self, value: NodeId) -> Layout {
         self.plan.place(value).layout
     }
 
     /// Takes a value's slot out of the workspace, so that it can be written while others are read.
-    fn take(&mut self, value: NodeId) -> AlignedBuf {
+    pub(crate) fn take(&mut self, value: NodeId) -> AlignedBuf {
         std::mem::take(&mut self.workspace.slots[self.plan.place(value).slot])
     }
 
-    fn put(&mut self, value: NodeId, slot: AlignedBuf) {
+    pub(crate) fn put(&mut self, value: NodeId, slot: AlignedBuf) {
         self.workspace.slots[self.plan.place(value).slot] = slot;
     }
 
@@ -102,6 +102,9 @@ impl Call<'_> {
     }
 
     fn step(&mut self, step: &Step, input: &[f32]) {
+        if let Operation::Separable(all) = &step.operation {
+            return self.separable(all);
+        }
         let mut slot = self.take(step.value);
         let mut output = ViewMut::new(&mut slot, self.layout(step.value));
         let cpu = &self.model.cpu;
@@ -113,18 +116,16 @@ impl Call<'_> {
                 kernels::copy(View::new(input, dense), &mut output);
             }
             Operation::Dense { .. } => self.dense(step, &mut output),
+            Operation::Separable(_) => unreachable!("returned above"),
             Operation::Depthwise { .. } => self.depthwise(step, &mut output),
             Operation::Affine { scale, shift } => kernels::affine(scale, shift, read(0), &mut output),
             Operation::Activation(function) => kernels::activation(cpu, *function, read(0), &mut output),
-            Operation::Mean => kernels::global_average(read(0), &mut output),
+            Operation::Mean => self.mean(step, &mut output),
             Operation::Scale => kernels::scale(read(0), self.vector(step.inputs[1]), &mut output),
             Operation::Add => kernels::add(read(0), read(1), &mut output),
             Operation::MaxPool(pool) => {
-                let MaxPool { kernel, stride, padding, border } = *pool;
-                let before = |side| padding.pads(side, kernel, stride).0;
-                let from = read(0);
-                let padding = (before(from.layout.height), before(from.layout.width));
-                kernels::max_pool(cpu, Window { kernel, stride, padding }, border, from, &mut output);
+                let (window, border) = window(*pool, &read(0));
+                kernels::max_pool(cpu, window, border, read(0), &mut output);
             }
             Operation::Upsample => {
                 kernels::weighted_sum(cpu, &[(read(0), 1.0)], Activation::Identity, &mut output);
@@ -136,6 +137,12 @@ impl Call<'_> {
             }
         }
         self.put(step.value, slot);
+    }
+
+    fn mean(&mut self, step: &Step, output: &mut ViewMut<'_>) {
+        let mut sums = std::mem::take(&mut self.workspace.sums);
+        kernels::global_average(self.view(step.inputs[0]), &mut sums, output);
+        self.workspace.sums = sums;
     }
 
     fn dense(&mut self, step: &Step, output: &mut ViewMut<'_>) {

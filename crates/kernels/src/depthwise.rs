@@ -175,17 +175,19 @@ pub(crate) struct Source {
     pub(crate) first_channel: usize,
     /// Row r lies at place r mod `ring`: only the last few rows need to be in memory.
     pub(crate) ring: usize,
+    /// The row that the first output row's window starts at.
+    pub(crate) first: usize,
 }
 
 impl Source {
-    fn new(input: View<'_>, image: usize, padding: (usize, usize)) -> Self {
+    pub(crate) fn new(input: View<'_>, image: usize, padding: (usize, usize)) -> Self {
         let Layout { halo, channels, .. } = input.layout;
         let pitch = input.layout.row_pitch();
         let start = image * input.layout.image_pitch()
             + (halo.top - padding.0) * pitch
             + (halo.left - padding.1) * channels;
         let base = input.data[start..].as_ptr();
-        Self { base, pitch, pixel_pitch: channels, first_channel: 0, ring: usize::MAX }
+        Self { base, pitch, pixel_pitch: channels, first_channel: 0, ring: usize::MAX, first: 0 }
     }
 }
 
@@ -224,7 +226,7 @@ impl Part<'_> {
         while start < end {
             let block = start..end.min(start + BLOCK_CHANNELS);
             for y in self.rows.clone() {
-                let first_row = y * self.job.conv.stride % self.source.ring;
+                let first_row = (self.source.first + y * self.job.conv.stride) % self.source.ring;
                 let mut channel = block.start;
                 while channel + S::LANES <= block.end {
                     let lanes = Lanes { s, first: S::LANES, whole: true };
@@ -280,7 +282,7 @@ impl Part<'_> {
         to: *mut f32,
     ) {
         let Self { job: Job { conv, layout, activation, .. }, source, .. } = self;
-        let Source { base, pitch, pixel_pitch, first_channel, ring } = *source;
+        let Source { base, pitch, pixel_pitch, first_channel, ring, .. } = *source;
         let s = lanes.s;
         let (kernel, stride) = if K == 0 { (conv.kernel, conv.stride) } else { (K, STRIDE) };
         let padded = conv.bias.len();

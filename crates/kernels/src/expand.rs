@@ -212,6 +212,7 @@ impl Strip<'_> {
             pixel_pitch: channels,
             first_channel: self.first_channel,
             ring: self.rows,
+            first: 0,
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod naive;
 pub mod peak;
 mod pool;
 mod pooling;
+mod separable;
 mod weighted_sum;
 
 pub use conv::{ConvShape, PackedConv, conv2d};
@@ -33,7 +34,11 @@ pub use layout::{Halo, Layout, View, ViewMut};
 pub use max_pool::{Window, max_pool};
 pub use pool::ThreadPool;
 pub use pooling::{PartialSums, global_average, mean_of_sums};
-pub use weighted_sum::weighted_sum;
+pub use separable::{
+    FusionSum, FusionTerm, MAX_POOLED, MAX_SEPARABLE, Separable, SeparableInput, separable,
+    separable_scratch_len,
+};
+pub use weighted_sum::{MAX_TERMS, weighted_sum};
 
 /// The processor that kernels run on: an instruction set and a pool of threads.
 #[derive(Debug)]

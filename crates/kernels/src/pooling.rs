@@ -68,16 +68,18 @@ pub fn mean_of_sums(sums: &[f32], layout: &Layout, means: &mut [f32]) {
     }
 }
 
-/// The mean of every channel: `[N, H, W, C]` → `[N, 1, 1, C]`.
+/// The mean of every channel: `[N, H, W, C]` → `[N, 1, 1, C]`, with room for [`PartialSums::len_for`] the
+/// input.
 ///
 /// # Panics
-/// When the shapes do not fit.
-pub fn global_average(input: View<'_>, output: &mut ViewMut<'_>) {
+/// When the shapes or the room do not fit.
+pub fn global_average(input: View<'_>, sums: &mut [f32], output: &mut ViewMut<'_>) {
     let layout = input.layout;
     let expected = Layout::dense(layout.images, 1, 1, layout.channels);
     assert_eq!(output.layout, expected, "means of {layout:?}");
     let parts = PartialSums::parts(layout.height);
-    let mut sums = vec![0.0; PartialSums::len_for(&layout)];
+    let sums = &mut sums[..PartialSums::len_for(&layout)];
+    sums.fill(0.0);
     for (i, sum) in sums.chunks_exact_mut(layout.channels).enumerate() {
         let (image, part) = (i / parts, i % parts);
         for y in PartialSums::rows(layout.height, part) {
@@ -89,7 +91,7 @@ pub fn global_average(input: View<'_>, output: &mut ViewMut<'_>) {
             }
         }
     }
-    mean_of_sums(&sums, &layout, &mut output.data[..expected.len()]);
+    mean_of_sums(sums, &layout, &mut output.data[..expected.len()]);
 }
 
 #[cfg(test)]
@@ -125,7 +127,8 @@ mod tests {
             }
             let mut means = [0.0; 10];
             let out = Layout::dense(2, 1, 1, 5);
-            global_average(View::new(&data, layout), &mut ViewMut::new(&mut means, out));
+            let mut sums = vec![f32::NAN; PartialSums::len_for(&layout)];
+            global_average(View::new(&data, layout), &mut sums, &mut ViewMut::new(&mut means, out));
             assert_eq!(means, [1., 11., 21., 31., 41., 101., 111., 121., 131., 141.]);
         }
     }

@@ -4,10 +4,12 @@ mod candidates;
 mod decode;
 mod options;
 mod suppress;
+mod workers;
 
 use effigy_arch::AnchorBox;
 
 pub use options::{Candidates, Clip, PostProcessing, Suppression};
+pub use workers::Workers;
 
 use crate::{InputBox, PixelBox, Placement};
 use candidates::{Candidate, Selection};
@@ -72,9 +74,27 @@ pub fn detections(
     placement: &Placement,
     options: &PostProcessing,
 ) -> Result<Vec<ScoredBox>, NotFinite> {
+    detections_shared(levels, anchors, classes, placement, options, Workers::ALONE)
+}
+
+/// As [`detections`], the search for candidates shared by `workers`.
+///
+/// # Errors
+/// As [`detections`].
+///
+/// # Panics
+/// As [`detections`].
+pub fn detections_shared(
+    levels: &[Level<'_>],
+    anchors: &[AnchorBox],
+    classes: usize,
+    placement: &Placement,
+    options: &PostProcessing,
+    workers: Workers<'_>,
+) -> Result<Vec<ScoredBox>, NotFinite> {
     check(levels, anchors.len(), classes)?;
     let selection = Selection::new(options);
-    let mut candidates = selection.select(levels, classes)?;
+    let mut candidates = selection.select(levels, classes, workers)?;
     let mut boxes = decode::boxes(levels, anchors, &candidates, placement, options.clip)?;
     if options.drop_empty {
         let has_area = |bounds: &InputBox| bounds.y1 < bounds.y2 && bounds.x1 < bounds.x2;

@@ -25,7 +25,10 @@ mod resize;
 
 pub use boxes::{CocoBox, PixelBox};
 pub use decode::{EXTENSIONS, Limits, decode_bytes, decode_file};
-pub use detection::{Candidates, Clip, Level, NotFinite, PostProcessing, ScoredBox, Suppression, detections};
+pub use detection::{
+    Candidates, Clip, Level, NotFinite, PostProcessing, ScoredBox, Suppression, Workers, detections,
+    detections_shared,
+};
 pub use draw::{EncodeError, Mark, PictureFormat, class_colour, draw, encode};
 pub use error::VisionError;
 pub use letterbox::{InputBox, Placement, letterbox, letterbox_into};

@@ -22,7 +22,7 @@ pub(super) fn fuse(program: &mut Program) {
 }
 
 /// The unit that expands the input of the depthwise unit at `position`, if it does nothing else.
-fn expansion(program: &Program, position: usize) -> Option<usize> {
+pub(super) fn expansion(program: &Program, position: usize) -> Option<usize> {
     let unit = &program.units[position];
     let Kind::Depthwise(depthwise) = &unit.kind else { return None };
     let producer = program.sole_producer(unit.inputs[0])?;

@@ -5,9 +5,12 @@
 mod activation;
 mod batch_norm;
 mod expand;
+mod fusion_sum;
 mod gate;
+mod levels;
 mod mean;
 mod residual;
+mod separable;
 mod upsample;
 
 use crate::program::Program;
@@ -20,6 +23,9 @@ pub(crate) fn fuse(program: &mut Program) {
     residual::fuse(program);
     mean::fuse(program);
     gate::fuse(program);
+    separable::fuse(program);
+    fusion_sum::fuse(program);
+    levels::fuse(program);
     expand::fuse(program);
 }
 

@@ -4,7 +4,11 @@
 //! vectorises and that a value which is not finite fails. The cut begins at the threshold and rises as soon
 //! as enough better ones are known.
 
+use std::ops::Range;
+use std::sync::OnceLock;
+
 use super::options::{Candidates, PostProcessing};
+use super::workers::Workers;
 use super::{Level, NotFinite};
 
 /// An anchor's class that may become a box.
@@ -37,15 +41,21 @@ impl<'a> Selection<'a> {
     }
 
     /// The candidates, best first.
-    pub(super) fn select(&self, levels: &[Level<'_>], classes: usize) -> Result<Vec<Candidate>, NotFinite> {
+    pub(super) fn select(
+        &self,
+        levels: &[Level<'_>],
+        classes: usize,
+        workers: Workers<'_>,
+    ) -> Result<Vec<Candidate>, NotFinite> {
         let (most, best_class) = match self.options.candidates {
             Candidates::EveryClass(most) => (most, false),
             Candidates::BestClass(most) => (most, true),
         };
         let guess = if best_class { self.cut } else { self.guessed_cut(levels, most) };
-        let mut top = self.scan(levels, classes, best_class, Top::new(most, guess))?;
+        let scan = |cut: f32| self.scan(levels, classes, best_class, || Top::new(most, cut), workers);
+        let mut top = scan(guess)?;
         if guess > self.cut && top.kept.len() < most {
-            top = self.scan(levels, classes, best_class, Top::new(most, self.cut))?;
+            top = scan(self.cut)?;
         }
         let candidate = |rank: Rank| {
             let index = rank.index();
@@ -59,7 +69,7 @@ impl<'a> Selection<'a> {
     /// most of what it would keep only until better ones come.
     fn guessed_cut(&self, levels: &[Level<'_>], most: usize) -> f32 {
         /// Prime, and so no multiple of the classes or of the anchors.
-        const STEP: usize = 61;
+        const STEP: usize = 251;
         let sampled = levels.iter().flat_map(|level| level.class_logits.iter().step_by(STEP));
         let mut sample: Vec<f32> = sampled.copied().collect();
         let rank = most / STEP + most / STEP / 2 + 8;
@@ -70,22 +80,61 @@ impl<'a> Selection<'a> {
         if guess.is_finite() { guess.max(self.cut) } else { self.cut }
     }
 
+    /// The highest logits of all levels, whose parts are looked through on several threads. Of each part its
+    /// highest are kept, so that the highest of all are among them.
     fn scan(
         &self,
         levels: &[Level<'_>],
         classes: usize,
         best_class: bool,
-        mut top: Top,
+        empty: impl Fn() -> Top + Sync,
+        workers: Workers<'_>,
     ) -> Result<Top, NotFinite> {
-        let mut first = 0;
-        for (level, Level { class_logits, .. }) in levels.iter().enumerate() {
-            let scan = Scan { logits: class_logits, classes, first, wanted: self.options.classes.as_deref() };
-            let found = if best_class { scan.best_classes(&mut top) } else { scan.every_class(&mut top) };
-            found.map_err(|Infinite| NotFinite::new("class", level))?;
-            first += class_logits.len();
+        let parts = parts(levels, classes, workers.threads);
+        let found: Vec<OnceLock<Result<Top, NotFinite>>> = parts.iter().map(|_| OnceLock::new()).collect();
+        workers.run(parts.len(), &|task| {
+            let Part { level, first, ref logits } = parts[task];
+            let logits = &levels[level].class_logits[logits.clone()];
+            let scan = Scan { logits, classes, first, wanted: self.options.classes.as_deref() };
+            let mut top = empty();
+            let end = if best_class { scan.best_classes(&mut top) } else { scan.every_class(&mut top) };
+            let top = end.map(|()| top).map_err(|Infinite| NotFinite::new("class", level));
+            found[task].get_or_init(|| top);
+        });
+        let mut all = empty();
+        for part in found {
+            let top = part.into_inner().expect("every task has run")?;
+            all.kept.extend(top.kept);
         }
-        Ok(top)
+        Ok(all)
     }
+}
+
+/// Some anchors' logits of a level.
+struct Part {
+    level: usize,
+    /// The first one's index among all levels'.
+    first: usize,
+    logits: Range<usize>,
+}
+
+/// Each level cut between anchors, into parts that are few where one thread goes through them.
+fn parts(levels: &[Level<'_>], classes: usize, threads: usize) -> Vec<Part> {
+    /// Parts for each thread, so that all end at about the same time.
+    const PER_THREAD: usize = 8;
+    let all: usize = levels.iter().map(|level| level.class_logits.len()).sum();
+    let most = if threads == 1 { all } else { all / (PER_THREAD * threads) };
+    let most = most.next_multiple_of(classes.max(1)).max(classes);
+    let mut parts = Vec::new();
+    let mut before = 0;
+    for (level, Level { class_logits, .. }) in levels.iter().enumerate() {
+        for start in (0..class_logits.len()).step_by(most.max(1)) {
+            let logits = start..class_logits.len().min(start + most);
+            parts.push(Part { level, first: before + start, logits });
+        }
+        before += class_logits.len();
+    }
+    parts
 }
 
 /// `1 / (1 + e⁻ˣ)`

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use effigy::arch::AnchorBox;
 use effigy::engine::{Model, Value};
-use effigy::vision::{Level, Placement, detections};
+use effigy::vision::{Level, Placement, Workers, detections_shared};
 use effigy::{EfficientDet, PostProcessing, Tensor};
 
 use crate::failure::Failure;
@@ -40,7 +40,10 @@ impl Boxes {
                         box_offsets: of(offsets, picture),
                     })
                     .collect();
-                detections(&levels, &self.anchors, self.classes, &self.placement, &self.options).map(drop)
+                let share = |tasks: usize, task: &(dyn Fn(usize) + Sync)| model.share(tasks, task);
+                let workers = Workers { threads: model.threads(), share: &share };
+                let Self { anchors, classes, placement, options } = self;
+                detections_shared(&levels, anchors, *classes, placement, options, workers).map(drop)
             });
             found.map(|()| start.elapsed())
         };

@@ -27,7 +27,14 @@ fn select(logits: &[f32], classes: usize, options: &PostProcessing) -> Result<Ve
     // Two levels, cut at an anchor.
     let (first, second) = logits.split_at(logits.len() / classes / 3 * classes);
     let levels = [first, second].map(|class_logits| Level { class_logits, box_offsets: &[] });
-    Selection::new(options).select(&levels, classes)
+    let alone = Selection::new(options).select(&levels, classes, Workers::ALONE);
+    // Whatever the number of threads, and whichever of them ends first.
+    for threads in [2, 5] {
+        let backwards = |tasks: usize, task: &(dyn Fn(usize) + Sync)| (0..tasks).rev().for_each(task);
+        let workers = Workers { threads, share: &backwards };
+        assert_eq!(Selection::new(options).select(&levels, classes, workers), alone);
+    }
+    alone
 }
 
 /// Logits with many equal ones and zeros of both signs; some are so many that the cut is guessed.
