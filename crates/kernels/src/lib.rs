@@ -12,6 +12,7 @@ mod elementwise;
 mod epilogue;
 mod expand;
 mod gemm;
+pub mod int8;
 pub mod isa;
 mod layout;
 mod math;
