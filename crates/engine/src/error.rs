@@ -46,6 +46,12 @@ pub enum EngineError {
         /// What is missing, and what to do.
         reason: &'static str,
     },
+    /// The range of a value is not known, or is none.
+    #[error("node {node}: no range of its values is known; `effigy quantize` measures them")]
+    Range {
+        /// The node.
+        node: String,
+    },
     /// The input is not a batch of pictures with the right number of channels.
     #[error("the input has shape {actual:?}, but the network reads [N, H, W, {channels}], all at least 1")]
     InputShape {

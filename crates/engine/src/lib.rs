@@ -6,14 +6,17 @@
 //! 4. [`plan`] lays out the memory for one input shape, once per shape.
 //! 5. [`run`] executes the plan.
 
+mod calibration;
 mod error;
 mod model;
 mod passes;
 mod plan;
 mod precision;
 mod program;
+mod quantised;
 mod run;
 
+pub use calibration::Calibration;
 pub use effigy_kernels::Isa;
 pub use error::EngineError;
 pub use model::{Model, NodeTime, Options, Parameters};

@@ -5,16 +5,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use effigy_arch::{Conv, Graph, NodeId};
-use effigy_kernels::{Activation, ConvShape, Cpu, Isa, PackedConv, PackedDepthwise};
+use effigy_arch::{Conv, Graph, NodeId, Quantisation};
+use effigy_kernels::int8::Quant;
+use effigy_kernels::{Activation, ConvShape, Cpu, Isa, PackedConv, PackedDepthwise, View};
 use effigy_tensor::Tensor;
 
 use crate::error::EngineError;
 use crate::passes;
 use crate::plan::Plan;
 use crate::precision::Precision;
-use crate::program::{Dense, Kind, MaxPool, Program, WeightedSum};
-use crate::run::Value;
+use crate::program::{Dense, Kind, MaxPool, Program, Unit, WeightedSum};
+use crate::quantised::Quantised;
+use crate::run::{Value, Watch};
 
 /// Where a model finds its parameters.
 pub trait Parameters {
@@ -37,6 +39,8 @@ pub struct Options {
     pub isa: Isa,
     /// In what numbers the network computes.
     pub precision: Precision,
+    /// The ranges of values that [`Precision::Int8`] needs; see [`Calibration`](crate::Calibration).
+    pub quantisation: Option<Arc<Quantisation>>,
     /// Nodes or endpoints whose values a call returns after the graph's outputs.
     pub taps: Vec<String>,
     /// Whether operations are fused. Results differ only in rounding.
@@ -46,7 +50,14 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads, isa: Isa::best(), precision: Precision::Fp32, taps: Vec::new(), fuse: true }
+        Self {
+            threads,
+            isa: Isa::best(),
+            precision: Precision::Fp32,
+            quantisation: None,
+            taps: Vec::new(),
+            fuse: true,
+        }
     }
 }
 
@@ -59,6 +70,10 @@ pub struct Model {
     pub(crate) graph: Graph,
     pub(crate) steps: Vec<Step>,
     pub(crate) results: Vec<NodeId>,
+    /// What values of bytes stand for; all others are floats.
+    pub(crate) quants: HashMap<NodeId, Quant>,
+    /// Of which value the i-th behind the graph's last node is a copy.
+    pub(crate) copies: Vec<NodeId>,
     pub(crate) cpu: Cpu,
     precision: Precision,
     /// Plans by input shape [N, H, W], the most recently used last.
@@ -104,6 +119,7 @@ pub(crate) enum Operation {
     MaxPool(MaxPool),
     Upsample,
     WeightedSum(WeightedSum),
+    Quantised(Box<Quantised>),
 }
 
 /// A 1×1 convolution that runs row by row with the depthwise one after it.
@@ -134,29 +150,46 @@ impl Model {
     /// When a parameter is missing or has the wrong length, a tap is unknown, an operation is not
     /// supported, or the precision cannot be had here.
     pub fn new(graph: &Graph, parameters: &dyn Parameters, options: &Options) -> Result<Self, EngineError> {
-        check(options.precision)?;
         let mut program = Program::lower(graph, parameters, &options.taps)?;
-        if options.fuse {
-            passes::fuse(&mut program);
+        let missing = |reason| EngineError::Precision { precision: options.precision, reason };
+        match options.precision {
+            Precision::Fp32 if options.fuse => passes::fuse(&mut program),
+            Precision::Fp32 => (),
+            Precision::Bf16 => {
+                return Err(missing("this version of effigy has no kernels for it; use fp32"));
+            }
+            Precision::Int8 => {
+                let measured = options.quantisation.as_deref().ok_or_else(|| missing(NO_RANGES))?;
+                passes::fuse_values(&mut program);
+                passes::quantise(&mut program, graph, measured)?;
+            }
         }
-        let Program { units, results } = program;
-        let steps = units
-            .into_iter()
-            .map(|unit| Step {
-                value: unit.value,
-                inputs: unit.inputs,
-                operation: Operation::pack(options.isa, unit.kind),
-            })
-            .collect();
-        let cpu = Cpu::new(options.isa, options.threads);
-        Ok(Self {
+        Ok(Self::pack(graph, program, options))
+    }
+
+    /// Packs a program's weights for the processor.
+    pub(crate) fn pack(graph: &Graph, mut program: Program, options: &Options) -> Self {
+        let units = std::mem::take(&mut program.units);
+        let pack = |unit: Unit| {
+            let Unit { value, inputs, kind } = unit;
+            let operation = match Quantised::pack(options.isa, &program, value, &inputs, kind) {
+                Ok(quantised) => Operation::Quantised(Box::new(quantised)),
+                Err(kind) => Operation::pack(options.isa, kind),
+            };
+            Step { value, inputs, operation }
+        };
+        let steps = units.into_iter().map(pack).collect();
+        let Program { results, quants, copies, .. } = program;
+        Self {
             graph: graph.clone(),
             steps,
             results,
-            cpu,
+            quants,
+            copies,
+            cpu: Cpu::new(options.isa, options.threads),
             precision: options.precision,
             plans: Mutex::default(),
-        })
+        }
     }
 
     /// Runs the network on `input: [N, H, W, C]`, already normalised; any N, H and W from 1 on.
@@ -180,7 +213,7 @@ impl Model {
         read: impl FnOnce(&[Value<'_>]) -> R,
     ) -> Result<R, EngineError> {
         let plan = self.plan(input.shape())?;
-        Ok(plan.run(self, input.data(), None, read))
+        Ok(plan.run(self, input.data(), Watch::Nothing, read))
     }
 
     /// As [`run`](Self::run), and how long each step took, in the order of execution.
@@ -190,14 +223,24 @@ impl Model {
     pub fn run_timed(&self, input: &Tensor) -> Result<(Vec<Tensor>, Vec<NodeTime>), EngineError> {
         let plan = self.plan(input.shape())?;
         let mut times = Vec::new();
-        let results = plan.run(self, input.data(), Some(&mut times), copy_all);
+        let results = plan.run(self, input.data(), Watch::Times(&mut times), copy_all);
         let described = self.steps.iter().zip(times).map(|(step, time)| NodeTime {
-            name: self.graph.node(step.value).name.clone(),
+            name: self.graph.node(self.origin(step.value)).name.clone(),
             kernel: step.operation.describe(),
             macs: plan.macs(step),
             time,
         });
         Ok((results, described.collect()))
+    }
+
+    /// As [`run`](Self::run), showing every value to `see` once it is computed.
+    pub(crate) fn run_watched(
+        &self,
+        input: &Tensor,
+        see: &mut dyn FnMut(NodeId, View<'_>),
+    ) -> Result<Vec<Tensor>, EngineError> {
+        let plan = self.plan(input.shape())?;
+        Ok(plan.run(self, input.data(), Watch::Values(see), copy_all))
     }
 
     /// The graph that was compiled.
@@ -216,6 +259,18 @@ impl Model {
     #[must_use]
     pub fn isa(&self) -> Isa {
         self.cpu.isa
+    }
+
+    /// The graph's node whose values a value holds: its own, or that of which it is a copy.
+    pub(crate) fn origin(&self, value: NodeId) -> NodeId {
+        let nodes = self.graph.nodes.len();
+        value.0.checked_sub(nodes).map_or(value, |copy| self.copies[copy])
+    }
+
+    /// Convolutions that compute with 8-bit integers, by the names of the values that they compute.
+    pub fn quantised_nodes(&self) -> impl Iterator<Item = &str> {
+        let is_conv = |step: &&Step| matches!(&step.operation, Operation::Quantised(quantised) if quantised.conv().is_some());
+        self.steps.iter().filter(is_conv).map(|step| self.graph.node(step.value).name.as_str())
     }
 
     /// In what numbers the network computes.
@@ -244,15 +299,9 @@ impl Model {
     }
 }
 
-/// Whether there are kernels for `precision`.
-fn check(precision: Precision) -> Result<(), EngineError> {
-    let missing = |reason| Err(EngineError::Precision { precision, reason });
-    match precision {
-        Precision::Fp32 => Ok(()),
-        Precision::Bf16 => missing("this version of effigy has no kernels for it; use fp32"),
-        Precision::Int8 => missing("this version of effigy has no kernels for it; use fp32"),
-    }
-}
+/// What to do without ranges.
+const NO_RANGES: &str =
+    "these weights carry no ranges of the network's values; `effigy quantize` measures them";
 
 fn copy_all(values: &[Value<'_>]) -> Vec<Tensor> {
     values.iter().map(Value::to_tensor).collect()
@@ -291,6 +340,7 @@ impl Operation {
             Kind::MaxPool(pool) => Self::MaxPool(pool),
             Kind::Upsample => Self::Upsample,
             Kind::WeightedSum(sum) => Self::WeightedSum(sum),
+            Kind::Quantise | Kind::Dequantise => unreachable!("`Quantised::pack` takes them"),
         }
     }
 
@@ -306,6 +356,7 @@ impl Operation {
     pub(crate) fn conv(&self) -> Option<&Conv> {
         match self {
             Self::Dense { conv, .. } | Self::Depthwise { conv, .. } => Some(conv),
+            Self::Quantised(quantised) => quantised.conv(),
             _ => None,
         }
     }
@@ -326,6 +377,7 @@ impl Operation {
             Self::MaxPool(pool) => format!("max pool {0}×{0}", pool.kernel),
             Self::Upsample => "upsample".into(),
             Self::WeightedSum(_) => "weighted sum".into(),
+            Self::Quantised(quantised) => quantised.describe(),
         }
     }
 }
@@ -340,6 +392,7 @@ impl Step {
     pub(crate) fn reads(&self) -> impl Iterator<Item = NodeId> + '_ {
         let fused = match &self.operation {
             Operation::Dense { gate, residual, .. } => [*gate, *residual],
+            Operation::Quantised(quantised) => [None, quantised.residual()],
             _ => [None, None],
         };
         self.inputs.iter().copied().chain(fused.into_iter().flatten())
@@ -349,6 +402,7 @@ impl Step {
     pub(crate) fn writes(&self) -> impl Iterator<Item = NodeId> + '_ {
         let mean = match &self.operation {
             Operation::Depthwise { mean, .. } => *mean,
+            Operation::Quantised(quantised) => quantised.mean(),
             _ => None,
         };
         std::iter::once(self.value).chain(mean)

@@ -7,20 +7,28 @@ mod batch_norm;
 mod expand;
 mod gate;
 mod mean;
+mod quantise;
 mod residual;
 mod upsample;
+
+pub(crate) use quantise::quantise;
 
 use crate::program::Program;
 
 /// Runs every pass. The order matters: an activation follows the BatchNorm that is folded before it.
 pub(crate) fn fuse(program: &mut Program) {
+    fuse_values(program);
+    gate::fuse(program);
+    expand::fuse(program);
+}
+
+/// The passes that leave every value that an 8-bit network keeps in memory.
+pub(crate) fn fuse_values(program: &mut Program) {
     batch_norm::fold(program);
     activation::fuse(program);
     upsample::fuse(program);
     residual::fuse(program);
     mean::fuse(program);
-    gate::fuse(program);
-    expand::fuse(program);
 }
 
 /// Visits the units in order; a unit for which `absorb` returns true is removed.
