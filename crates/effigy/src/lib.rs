@@ -29,6 +29,7 @@ mod features;
 mod labels;
 mod loader;
 mod network;
+mod quantiser;
 mod source;
 
 pub use classifier::{Classifier, Prediction};
@@ -37,6 +38,7 @@ pub use error::Error;
 pub use features::FeatureExtractor;
 pub use labels::Labels;
 pub use loader::Loader;
+pub use quantiser::{Quantiser, Sensitivity};
 
 pub use effigy_arch as arch;
 pub use effigy_engine as engine;

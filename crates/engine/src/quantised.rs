@@ -3,7 +3,7 @@
 use effigy_arch::{Conv, NodeId};
 use effigy_kernels::int8::{self, Bytes, BytesMut, Output, OutputMut, Quant, QuantConv, QuantDepthwise};
 use effigy_kernels::isa::int::IntIsa;
-use effigy_kernels::{ConvShape, Isa, Layout, View, ViewMut};
+use effigy_kernels::{ConvShape, Isa, Layout, ViewMut};
 
 use crate::model::Step;
 use crate::program::{Dense, Depthwise, Kind, Program};
@@ -109,8 +109,7 @@ fn depthwise_of(isa: IntIsa, depthwise: Depthwise, input: Quant, output: Quant) 
 impl Call<'_> {
     /// A value of bytes.
     fn bytes(&self, value: NodeId) -> Bytes<'_> {
-        let View { data, layout } = self.view(value);
-        Bytes::new(int8::bytes_of(data), layout, self.quant(value))
+        Bytes::new(int8::bytes_of(self.slot(value)), self.layout(value), self.quant(value))
     }
 
     fn quant(&self, value: NodeId) -> Quant {

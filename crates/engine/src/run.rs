@@ -84,6 +84,11 @@ impl Call<'_> {
         View::new(&self.workspace.slots[place.slot], place.layout)
     }
 
+    /// The memory in which a value lies.
+    pub(crate) fn slot(&self, value: NodeId) -> &[f32] {
+        &self.workspace.slots[self.plan.place(value).slot]
+    }
+
     /// A value of one number per image and channel.
     pub(crate) fn vector(&self, value: NodeId) -> &[f32] {
         let view = self.view(value);
