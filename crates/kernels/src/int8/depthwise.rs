@@ -88,7 +88,7 @@ impl QuantDepthwise {
         let blocks = TASK_CHANNELS / BLOCK;
         let ring = blocks * self.pairs() * self.reach(output.width) * BLOCK * 2 * size_of::<i16>();
         // Sums of a row, and the bytes that they become, in whole vectors.
-        ring + (output.width + 1) * BLOCK * (size_of::<i32>() + 1) + SLACK
+        ring + (output.width + SPARE) * BLOCK * (size_of::<i32>() + 1)
     }
 
     /// Length of the scratch memory, in floats, that [`run`](Self::run) needs for an output of this layout.
@@ -172,8 +172,8 @@ impl QuantDepthwise {
     }
 }
 
-/// Bytes behind the last sums of a row.
-const SLACK: usize = 256;
+/// Pixels behind the last of a row that the epilogue may compute in vain.
+const SPARE: usize = 4;
 
 /// Parts that the rows of a picture are cut into.
 pub(crate) fn parts(height: usize) -> usize {
@@ -370,8 +370,8 @@ impl Part<'_> {
         let Job { conv, layout, out, sums, .. } = *self.job;
         let channel = self.channels.start + block * BLOCK;
         let count = BLOCK.min(self.channels.end - channel);
-        // SAFETY: the bytes lie behind the row's sums (and one more pixel's) in the scratch.
-        let bytes = unsafe { spill.add((layout.width + 1) * BLOCK) }.cast::<u8>();
+        // SAFETY: the bytes lie behind the row's sums, and those of the spare pixels, in the scratch.
+        let bytes = unsafe { spill.add((layout.width + SPARE) * BLOCK) }.cast::<u8>();
         let row = FinishRow { s, finish: &conv.finish, channel, spill, bytes, pixels: layout.width };
         conv.finish.select(row, false);
         // SAFETY: pixels of this task's rows and channels, of which nobody else writes any; `bytes` holds a
@@ -406,20 +406,21 @@ impl<S: IntSimd> WithMap for FinishRow<'_, S> {
     #[inline(always)]
     fn with<M: Map>(self, constants: &Constants) {
         let Self { s, finish, channel, spill, bytes, pixels } = self;
-        // SAFETY: sums and bytes are there for a pixel more than `pixels`, and a step takes two at most;
+        // SAFETY: sums and bytes are there for spare pixels, and a step takes four at most;
         // tables reach to the end of the block.
         unsafe {
             let (multipliers, offsets) = (finish.multipliers.as_ptr(), finish.offsets.as_ptr());
-            for i in (0..pixels * BLOCK).step_by(2 * S::LANES) {
-                let mut values = [s.splat(0.0); 2];
+            for i in (0..pixels * BLOCK).step_by(4 * S::LANES) {
+                let mut values = [s.splat(0.0); 4];
                 for (v, value) in values.iter_mut().enumerate() {
                     let at = i + v * S::LANES;
                     let n = channel + at % BLOCK;
                     let sum = s.to_floats(s.load(spill.add(at)));
-                    let x = s.fma(sum, s.load_floats(multipliers.add(n)), s.load_floats(offsets.add(n)));
-                    *value = M::map(s, x, constants);
+                    *value = s.fma(sum, s.load_floats(multipliers.add(n)), s.load_floats(offsets.add(n)));
                 }
-                s.store_bytes(bytes.add(i), values);
+                M::map(s, &mut values, constants);
+                s.store_bytes(bytes.add(i), [values[0], values[1]]);
+                s.store_bytes(bytes.add(i + 2 * S::LANES), [values[2], values[3]]);
             }
         }
     }

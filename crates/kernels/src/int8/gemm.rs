@@ -25,16 +25,16 @@ pub(crate) struct Tile {
     pub(crate) rows: usize,
 }
 
-/// Where a tile's sums wait for their epilogue.
+/// Where a tile's sums wait for their epilogue, which reads a row more where their number is odd.
 #[repr(align(64))]
-pub(crate) struct Spill([i32; Self::WIDTH * MAX_ROWS]);
+pub(crate) struct Spill([i32; Self::WIDTH * (MAX_ROWS + 1)]);
 
 impl Spill {
     /// Two of the longest vectors.
     pub(crate) const WIDTH: usize = 32;
 
     pub(crate) fn new() -> Self {
-        Self([0; Self::WIDTH * MAX_ROWS])
+        Self([0; Self::WIDTH * (MAX_ROWS + 1)])
     }
 }
 
@@ -169,23 +169,34 @@ impl<S: IntSimd> WithMap for FinishLoop<'_, S> {
         unsafe {
             let multipliers = load_two(s, &finish.multipliers, *column);
             let offsets = load_two(s, &finish.offsets, *column);
-            for row in 0..rows.count {
-                let sums = spill.0.as_ptr().add(row * Spill::WIDTH);
-                let mut values = [s.splat(0.0); 2];
-                for (v, value) in values.iter_mut().enumerate() {
-                    let x = s.to_floats(s.load(sums.add(v * S::LANES)));
-                    *value = M::map(s, s.fma(x, multipliers[v], offsets[v]), constants);
+            let mut row = 0;
+            // Two rows at a time.
+            while row < rows.count {
+                let count = (rows.count - row).min(2);
+                let mut values = [s.splat(0.0); 4];
+                for (i, value) in values.iter_mut().enumerate() {
+                    let (row, v) = (row + i / 2, i % 2);
+                    let sum = s.load(spill.0.as_ptr().add(row * Spill::WIDTH + v * S::LANES));
+                    *value = s.fma(s.to_floats(sum), multipliers[v], offsets[v]);
+                }
+                M::map(s, &mut values, constants);
+                for i in 0..count {
+                    let mut values = [values[2 * i], values[2 * i + 1]];
+                    let row = row + i;
                     if let Some(Addend { ratio, shift }) = *addend {
-                        let residual = s.load_bytes(rows.residual[row].add(column + v * S::LANES));
-                        *value = s.add(s.fma(residual, s.splat(ratio), s.splat(shift)), *value);
+                        for (v, value) in values.iter_mut().enumerate() {
+                            let residual = s.load_bytes(rows.residual[row].add(column + v * S::LANES));
+                            *value = s.add(s.fma(residual, s.splat(ratio), s.splat(shift)), *value);
+                        }
+                    }
+                    match finish.output {
+                        Output::Bytes(_) => write_bytes(s, rows.out[row].add(*column), *columns, values),
+                        Output::Floats => {
+                            write_floats(s, rows.out[row].cast::<f32>().add(*column), *columns, values);
+                        }
                     }
                 }
-                match finish.output {
-                    Output::Bytes(_) => write_bytes(s, rows.out[row].add(*column), *columns, values),
-                    Output::Floats => {
-                        write_floats(s, rows.out[row].cast::<f32>().add(*column), *columns, values)
-                    }
-                }
+                row += count;
             }
         }
     }

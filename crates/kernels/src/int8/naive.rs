@@ -1,6 +1,6 @@
 //! The 8-bit operations once more, as plain as their formulas: what the kernels equal to the bit.
 
-use super::epilogue::swish;
+use super::epilogue::ScaledSwish;
 use super::weights::QuantWeights;
 use super::{Bytes, Output, Quant};
 use crate::conv::ConvShape;
@@ -74,7 +74,9 @@ pub fn convolve(
             Activation::Relu => linear.max(zero),
             Activation::Relu6 => linear.max(zero).min(zero + 6.0 * steps),
             Activation::Swish => {
-                swish(Portable, [sum.mul_add(scale, conv.bias[o]); 4])[0].mul_add(steps, zero)
+                let mut x = [[sum.mul_add(scale, conv.bias[o]); 4]];
+                ScaledSwish::new(steps, zero).apply(Portable, &mut x);
+                x[0][0]
             }
             Activation::Sigmoid => panic!("no 8-bit kernel has a sigmoid"),
         };

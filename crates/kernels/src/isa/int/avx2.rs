@@ -92,6 +92,12 @@ impl IntSimd for Avx2 {
     }
 
     #[inline(always)]
+    fn abs(self, a: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), a) }
+    }
+
+    #[inline(always)]
     fn min(self, a: __m256, b: __m256) -> __m256 {
         // SAFETY: see above.
         unsafe { _mm256_min_ps(a, b) }

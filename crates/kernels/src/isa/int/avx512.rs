@@ -98,6 +98,12 @@ impl IntSimd for Avx512Vnni {
     }
 
     #[inline(always)]
+    fn abs(self, a: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_abs_ps(a) }
+    }
+
+    #[inline(always)]
     fn min(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe { _mm512_min_ps(a, b) }

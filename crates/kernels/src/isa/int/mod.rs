@@ -64,6 +64,8 @@ pub trait IntSimd: Copy + Send + Sync + 'static {
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a · b + c`, rounded once.
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// The absolute value.
+    fn abs(self, a: Self::F) -> Self::F;
     /// The smaller of both.
     fn min(self, a: Self::F, b: Self::F) -> Self::F;
     /// The larger of both.
@@ -207,7 +209,7 @@ mod tests {
                 s.weave(bytes.as_ptr(), bytes[16..].as_ptr(), woven.as_mut_ptr());
                 seen.extend(woven.iter().map(|&v| i64::from(v)));
                 let x = s.fma(s.to_floats(sum), s.splat(0.01), s.load_bytes(bytes.as_ptr()));
-                let y = s.add(s.min(x, s.splat(90.5)), s.max(x, s.splat(-3.0)));
+                let y = s.add(s.min(x, s.splat(90.5)), s.abs(s.max(x, s.splat(-3.0))));
                 s.store_floats(floats.as_mut_ptr(), s.fma(y, y, s.load_floats([0.25; 16].as_ptr())));
                 seen.extend(floats[..4].iter().map(|v| i64::from(v.to_bits())));
                 for (low, high) in [(2.5, 3.5), (-1e9, 1e9), (254.5, 255.5), (0.49, f32::NAN)] {

@@ -101,6 +101,11 @@ impl IntSimd for Portable {
     }
 
     #[inline(always)]
+    fn abs(self, a: Self::F) -> Self::F {
+        a.map(f32::abs)
+    }
+
+    #[inline(always)]
     fn min(self, a: Self::F, b: Self::F) -> Self::F {
         std::array::from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] })
     }
