@@ -10,6 +10,7 @@ mod graph;
 mod names;
 mod network;
 mod preprocessing;
+mod quantisation;
 mod stages;
 mod table;
 
@@ -24,4 +25,5 @@ pub use graph::{
 pub use names::UnknownModel;
 pub use network::Network;
 pub use preprocessing::{Fill, Fit, Interpolation, Letterbox, Normalisation, Preprocessing};
+pub use quantisation::Quantisation;
 pub use table::{Published, Variant, variants};

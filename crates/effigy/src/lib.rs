@@ -29,6 +29,7 @@ mod features;
 mod labels;
 mod loader;
 mod network;
+mod quantiser;
 mod source;
 
 pub use classifier::{Classifier, Prediction};
@@ -37,6 +38,7 @@ pub use error::Error;
 pub use features::FeatureExtractor;
 pub use labels::Labels;
 pub use loader::Loader;
+pub use quantiser::{Quantiser, Sensitivity};
 
 pub use effigy_arch as arch;
 pub use effigy_engine as engine;
@@ -44,7 +46,7 @@ pub use effigy_vision as vision;
 pub use effigy_weights as weights;
 
 pub use effigy_arch::{Anchors, EfficientDet, EfficientNet, Interpolation, Letterbox, Preprocessing};
-pub use effigy_engine::Isa;
+pub use effigy_engine::{Isa, Precision};
 pub use effigy_tensor::Tensor;
 pub use effigy_vision::{
     Limits, Picture, PixelBox, PostProcessing, Suppression, decode_bytes, decode_file, preprocess,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use effigy_arch::{Anchors, EfficientDet, EfficientNet, Interpolation, Normalisation, Preprocessing, Top};
-use effigy_engine::{Isa, Options};
+use effigy_engine::{Isa, Options, Precision};
 use effigy_vision::PostProcessing;
 use effigy_weights::LoadOptions;
 use effigy_weights::hub::{Progress as DownloadProgress, Training};
@@ -11,7 +11,7 @@ use effigy_weights::hub::{Progress as DownloadProgress, Training};
 use crate::labels::Labels;
 use crate::network::{Network, check_channels};
 use crate::source::{Origin, Source};
-use crate::{Classifier, Detector, Error, FeatureExtractor};
+use crate::{Classifier, Detector, Error, FeatureExtractor, Quantiser};
 
 /// Predictions a picture gets where nothing else is asked for.
 const TOP_K: usize = 5;
@@ -129,6 +129,13 @@ impl Loader {
         self
     }
 
+    /// In what numbers the network computes; 32-bit floats where this is not called.
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.options.precision = precision;
+        self
+    }
+
     /// Height and width of the network's input in pixels, instead of the model's own.
     #[must_use]
     pub fn size(mut self, height: usize, width: usize) -> Self {
@@ -240,6 +247,18 @@ impl Loader {
         labels.check(source.description.classes)?;
         let network = Network::detector(source, &self.options)?;
         Ok(Detector::new(network, labels, self.post_processing))
+    }
+
+    /// What measures a network's values on pictures, so that it can compute with 8-bit integers.
+    ///
+    /// # Errors
+    /// Weights that cannot be had, or a setting out of range.
+    pub fn quantiser(mut self) -> Result<Quantiser, Error> {
+        let source = self.origin.load(&self.load, &mut self.on_download)?;
+        if let Some(labels) = &self.labels {
+            labels.check(source.description.classes())?;
+        }
+        Quantiser::new(source, self.labels, &self.options)
     }
 
     fn classifier_source(&mut self) -> Result<Source<EfficientNet>, Error> {

@@ -22,7 +22,8 @@ impl<D: Sync> Network<D> {
     }
 
     fn compile(source: Source<D>, graph: &Graph, options: &Options) -> Result<Self, Error> {
-        let model = Model::new(graph, &source, options)?;
+        let options = Options { quantisation: source.quantisation.clone(), ..options.clone() };
+        let model = Model::new(graph, &source, &options)?;
         let Source { description, assumptions, .. } = source;
         Ok(Self { description, assumptions, model })
     }

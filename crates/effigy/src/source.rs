@@ -4,8 +4,9 @@ use std::borrow::Cow;
 #[cfg(feature = "lite0")]
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use effigy_arch::{EfficientDet, EfficientNet, Network};
+use effigy_arch::{EfficientDet, EfficientNet, Network, Quantisation};
 use effigy_engine::Parameters;
 use effigy_weights::hub::{self, Checkpoint, Hub, HubError, Training};
 use effigy_weights::{LoadOptions, Loaded, Weights};
@@ -33,6 +34,7 @@ pub(crate) struct Source<D = Network> {
     pub(crate) weights: Weights,
     pub(crate) labels: Labels,
     pub(crate) assumptions: Vec<String>,
+    pub(crate) quantisation: Option<Arc<Quantisation>>,
 }
 
 impl Origin {
@@ -77,7 +79,7 @@ fn find(name: &str, training: Training) -> Result<&'static Checkpoint, Error> {
 
 impl Source {
     fn new(loaded: Loaded) -> Self {
-        let Loaded { network, weights, mut assumptions, labels, .. } = loaded;
+        let Loaded { network, weights, mut assumptions, labels, quantisation, .. } = loaded;
         let labels = match (labels, &network) {
             (Some(labels), _) => labels.into_iter().collect(),
             (None, Network::EfficientNet(network)) if network.classes == IMAGENET_CLASSES => {
@@ -90,7 +92,8 @@ impl Source {
             }
             _ => Labels::default(),
         };
-        Self { description: network, weights, labels, assumptions }
+        let quantisation = quantisation.map(Arc::new);
+        Self { description: network, weights, labels, assumptions, quantisation }
     }
 
     pub(crate) fn classifier(self) -> Result<Source<EfficientNet>, Error> {
@@ -108,8 +111,8 @@ impl Source {
     }
 
     fn described_as<D>(self, description: D) -> Source<D> {
-        let Self { weights, labels, assumptions, .. } = self;
-        Source { description, weights, labels, assumptions }
+        let Self { weights, labels, assumptions, quantisation, .. } = self;
+        Source { description, weights, labels, assumptions, quantisation }
     }
 }
 

@@ -6,16 +6,21 @@
 //! 4. [`plan`] lays out the memory for one input shape, once per shape.
 //! 5. [`run`] executes the plan.
 
+mod calibration;
 mod error;
 mod model;
 mod pack;
 mod passes;
 mod plan;
+mod precision;
 mod program;
+mod quantised;
 mod run;
 mod separable;
 
+pub use calibration::Calibration;
 pub use effigy_kernels::Isa;
 pub use error::EngineError;
 pub use model::{Model, NodeTime, Options, Parameters};
+pub use precision::{Precision, UnknownPrecision};
 pub use run::Value;

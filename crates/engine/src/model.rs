@@ -5,16 +5,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use effigy_arch::{Conv, Graph, NodeId};
-use effigy_kernels::{Activation, Cpu, Isa, PackedConv, PackedDepthwise};
+use effigy_arch::{Conv, Graph, NodeId, Quantisation};
+use effigy_kernels::int8::Quant;
+use effigy_kernels::{Activation, Cpu, Isa, PackedConv, PackedDepthwise, View};
 use effigy_tensor::Tensor;
 
 use crate::error::EngineError;
 use crate::pack;
 use crate::passes;
 use crate::plan::Plan;
+use crate::precision::Precision;
 use crate::program::{MaxPool, Program, WeightedSum};
-use crate::run::Value;
+use crate::quantised::Quantised;
+use crate::run::{Value, Watch};
 use crate::separable::{self, Separable};
 
 /// Where a model finds its parameters. Several threads read at the same time.
@@ -39,6 +42,10 @@ pub struct Options {
     pub threads: usize,
     /// The instruction set; the processor's best by default.
     pub isa: Isa,
+    /// In what numbers the network computes.
+    pub precision: Precision,
+    /// The ranges of values that [`Precision::Int8`] needs; see [`Calibration`](crate::Calibration).
+    pub quantisation: Option<Arc<Quantisation>>,
     /// Nodes or endpoints whose values a call returns after the graph's outputs.
     pub taps: Vec<String>,
     /// Whether operations are fused. Results differ only in rounding.
@@ -48,7 +55,14 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads, isa: Isa::best(), taps: Vec::new(), fuse: true }
+        Self {
+            threads,
+            isa: Isa::best(),
+            precision: Precision::Fp32,
+            quantisation: None,
+            taps: Vec::new(),
+            fuse: true,
+        }
     }
 }
 
@@ -61,7 +75,12 @@ pub struct Model {
     pub(crate) graph: Graph,
     pub(crate) steps: Vec<Step>,
     pub(crate) results: Vec<NodeId>,
+    /// What values of bytes stand for; all others are floats.
+    pub(crate) quants: HashMap<NodeId, Quant>,
+    /// Of which value the i-th behind the graph's last node is a copy.
+    pub(crate) copies: Vec<NodeId>,
     pub(crate) cpu: Cpu,
+    precision: Precision,
     /// Plans by input shape [N, H, W], the most recently used last.
     plans: Mutex<Vec<([usize; 3], Arc<Plan>)>>,
 }
@@ -106,6 +125,7 @@ pub(crate) enum Operation {
     Upsample,
     WeightedSum(WeightedSum),
     Separable(Vec<Separable>),
+    Quantised(Box<Quantised>),
 }
 
 /// A convolution that runs piece by piece with the depthwise one after it.
@@ -140,17 +160,41 @@ impl Model {
     /// Compiles `graph` with its `parameters`.
     ///
     /// # Errors
-    /// When a parameter is missing or has the wrong length, a tap is unknown, or an operation is not
-    /// supported.
+    /// When a parameter is missing or has the wrong length, a tap is unknown, an operation is not
+    /// supported, or the precision cannot be had here.
     pub fn new(graph: &Graph, parameters: &dyn Parameters, options: &Options) -> Result<Self, EngineError> {
         let mut program = Program::lower(graph, parameters, &options.taps)?;
-        if options.fuse {
-            passes::fuse(&mut program);
+        let missing = |reason| EngineError::Precision { precision: options.precision, reason };
+        match options.precision {
+            Precision::Fp32 if options.fuse => passes::fuse(&mut program),
+            Precision::Fp32 => (),
+            Precision::Bf16 => {
+                return Err(missing("this version of effigy has no kernels for it; use fp32"));
+            }
+            Precision::Int8 => {
+                let measured = options.quantisation.as_deref().ok_or_else(|| missing(NO_RANGES))?;
+                passes::fuse_values(&mut program);
+                passes::quantise(&mut program, graph, measured)?;
+            }
         }
-        let Program { units, results } = program;
+        Self::pack(graph, program, options)
+    }
+
+    /// Packs a program's weights for the processor.
+    pub(crate) fn pack(graph: &Graph, program: Program<'_>, options: &Options) -> Result<Self, EngineError> {
+        let Program { units, results, quants, copies } = program;
         let cpu = Cpu::new(options.isa, options.threads);
-        let steps = pack::steps(&cpu, units)?;
-        Ok(Self { graph: graph.clone(), steps, results, cpu, plans: Mutex::default() })
+        let steps = pack::steps(&cpu, &quants, units)?;
+        Ok(Self {
+            graph: graph.clone(),
+            steps,
+            results,
+            quants,
+            copies,
+            cpu,
+            precision: options.precision,
+            plans: Mutex::default(),
+        })
     }
 
     /// Runs the network on `input: [N, H, W, C]`, already normalised; any N, H and W from 1 on.
@@ -174,7 +218,7 @@ impl Model {
         read: impl FnOnce(&[Value<'_>]) -> R,
     ) -> Result<R, EngineError> {
         let plan = self.plan(input.shape())?;
-        Ok(plan.run(self, input.data(), None, read))
+        Ok(plan.run(self, input.data(), Watch::Nothing, read))
     }
 
     /// As [`run`](Self::run), and how long each step took, in the order of execution.
@@ -184,9 +228,9 @@ impl Model {
     pub fn run_timed(&self, input: &Tensor) -> Result<(Vec<Tensor>, Vec<NodeTime>), EngineError> {
         let plan = self.plan(input.shape())?;
         let mut times = Vec::new();
-        let results = plan.run(self, input.data(), Some(&mut times), copy_all);
+        let results = plan.run(self, input.data(), Watch::Times(&mut times), copy_all);
         let described = self.steps.iter().zip(times).map(|(step, time)| NodeTime {
-            name: self.graph.node(step.value).name.clone(),
+            name: self.graph.node(self.origin(step.value)).name.clone(),
             operation: step.operation.describe(),
             kernel: step.operation.kernel_name(self.cpu.isa),
             macs: plan.macs(step),
@@ -201,6 +245,16 @@ impl Model {
     /// of [`run_with`](Self::run_with); on the calling thread alone while they are busy.
     pub fn share(&self, tasks: usize, task: impl Fn(usize) + Sync) {
         self.cpu.pool.run(tasks, task);
+    }
+
+    /// As [`run`](Self::run), showing every value to `see` once it is computed.
+    pub(crate) fn run_watched(
+        &self,
+        input: &Tensor,
+        see: &mut dyn FnMut(NodeId, View<'_>),
+    ) -> Result<Vec<Tensor>, EngineError> {
+        let plan = self.plan(input.shape())?;
+        Ok(plan.run(self, input.data(), Watch::Values(see), copy_all))
     }
 
     /// The graph that was compiled.
@@ -219,6 +273,24 @@ impl Model {
     #[must_use]
     pub fn isa(&self) -> Isa {
         self.cpu.isa
+    }
+
+    /// The graph's node whose values a value holds: its own, or that of which it is a copy.
+    pub(crate) fn origin(&self, value: NodeId) -> NodeId {
+        let nodes = self.graph.nodes.len();
+        value.0.checked_sub(nodes).map_or(value, |copy| self.copies[copy])
+    }
+
+    /// Convolutions that compute with 8-bit integers, by the names of the values that they compute.
+    pub fn quantised_nodes(&self) -> impl Iterator<Item = &str> {
+        let is_conv = |step: &&Step| matches!(&step.operation, Operation::Quantised(quantised) if quantised.conv().is_some());
+        self.steps.iter().filter(is_conv).map(|step| self.graph.node(step.value).name.as_str())
+    }
+
+    /// In what numbers the network computes.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The plan for an input shape: a kept one, or a new one.
@@ -241,6 +313,10 @@ impl Model {
     }
 }
 
+/// What to do without ranges.
+const NO_RANGES: &str =
+    "these weights carry no ranges of the network's values; `effigy quantize` measures them";
+
 fn copy_all(values: &[Value<'_>]) -> Vec<Tensor> {
     values.iter().map(Value::to_tensor).collect()
 }
@@ -258,6 +334,7 @@ impl Operation {
     pub(crate) fn conv(&self) -> Option<&Conv> {
         match self {
             Self::Dense { conv, .. } | Self::Depthwise { conv, .. } => Some(conv),
+            Self::Quantised(quantised) => quantised.conv(),
             _ => None,
         }
     }
@@ -270,6 +347,7 @@ impl Operation {
                 packed.bytes() + expand.as_ref().map_or(0, |expand| expand.packed.bytes())
             }
             Self::Separable(all) => separable::bytes(all),
+            Self::Quantised(quantised) => quantised.weight_bytes(),
             Self::Affine { scale, shift } => size_of_val(&scale[..]) + size_of_val(&shift[..]),
             _ => 0,
         }
@@ -285,6 +363,7 @@ impl Operation {
             }
             Self::Depthwise { packed, .. } => packed.kernel_name(isa),
             Self::Separable(all) => separable::kernel_name(all, isa),
+            Self::Quantised(quantised) => quantised.kernel_name(isa),
             Self::Activation(_) | Self::Upsample | Self::WeightedSum(_) | Self::MaxPool(_) => {
                 vectors(&self.describe().replace('×', "x"))
             }
@@ -312,6 +391,7 @@ impl Operation {
             Self::Upsample => "upsample".into(),
             Self::WeightedSum(_) => "weighted sum".into(),
             Self::Separable(all) => separable::describe(all),
+            Self::Quantised(quantised) => quantised.describe(),
         }
     }
 }
@@ -321,6 +401,7 @@ impl Step {
     pub(crate) fn reads(&self) -> impl Iterator<Item = NodeId> + '_ {
         let fused = match &self.operation {
             Operation::Dense { gate, residual, .. } => [*gate, *residual],
+            Operation::Quantised(quantised) => [None, quantised.residual()],
             _ => [None, None],
         };
         self.inputs.iter().copied().chain(fused.into_iter().flatten())
@@ -341,6 +422,7 @@ impl Step {
         let (mean, others) = match &self.operation {
             Operation::Depthwise { mean, .. } => (*mean, &[][..]),
             Operation::Separable(all) => (None, &all[1..]),
+            Operation::Quantised(quantised) => (quantised.mean(), &[][..]),
             _ => (None, &[][..]),
         };
         std::iter::once(self.value).chain(mean).chain(others.iter().map(|other| other.value))

@@ -2,22 +2,29 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use effigy_arch::Conv;
+use effigy_arch::{Conv, NodeId};
+use effigy_kernels::int8::Quant;
 use effigy_kernels::{ConvShape, Cpu, Isa, PackedConv, PackedDepthwise};
 use effigy_tensor::Arena;
 
 use crate::error::EngineError;
 use crate::model::{Expand, Operation, Step};
 use crate::program::{Dense, Depthwise, Kind, Unit};
+use crate::quantised::Quantised;
 use crate::separable;
 
 /// Packs the units, in their order.
 ///
 /// # Errors
 /// When a unit's weights are missing or have the wrong length.
-pub(crate) fn steps(cpu: &Cpu, units: Vec<Unit<'_>>) -> Result<Vec<Step>, EngineError> {
+pub(crate) fn steps(
+    cpu: &Cpu,
+    quants: &HashMap<NodeId, Quant>,
+    units: Vec<Unit<'_>>,
+) -> Result<Vec<Step>, EngineError> {
     // The largest first, so that all threads end at about the same time.
     let mut order: Vec<usize> = (0..units.len()).collect();
     order.sort_by_key(|&i| Reverse(weight_count(&units[i].kind)));
@@ -32,13 +39,27 @@ pub(crate) fn steps(cpu: &Cpu, units: Vec<Unit<'_>>) -> Result<Vec<Step>, Engine
         let i = order[task];
         let unit = units[i].lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Unit { value, kind, inputs }) = unit {
-            let operation = arena.scope(|| Operation::pack(cpu.isa, kind));
+            let operation = arena.scope(|| operation(cpu.isa, quants, value, &inputs, kind));
             let step = operation.map(|operation| Step { value, inputs, operation });
             // A task runs once, so nothing is there yet.
             let _ = steps[i].set(step);
         }
     });
     steps.into_iter().filter_map(OnceLock::into_inner).collect()
+}
+
+/// Packs a unit: one of bytes where its values are, or else one of floats.
+fn operation(
+    isa: Isa,
+    quants: &HashMap<NodeId, Quant>,
+    value: NodeId,
+    inputs: &[NodeId],
+    kind: Kind<'_>,
+) -> Result<Operation, EngineError> {
+    match Quantised::pack(isa, quants, value, inputs, kind) {
+        Ok(quantised) => Ok(Operation::Quantised(Box::new(quantised?))),
+        Err(kind) => Operation::pack(isa, kind),
+    }
 }
 
 /// Numbers that packing a unit reads.
@@ -92,6 +113,7 @@ impl Operation {
             Kind::MaxPool(pool) => Self::MaxPool(pool),
             Kind::Upsample => Self::Upsample,
             Kind::WeightedSum(sum) => Self::WeightedSum(sum),
+            Kind::Quantise | Kind::Dequantise => unreachable!("`Quantised::pack` takes them"),
             Kind::Separable(all) => Self::Separable(separable::pack(isa, all)?),
         })
     }
@@ -111,7 +133,7 @@ pub(crate) fn pack_depthwise(isa: Isa, depthwise: &Depthwise<'_>) -> Result<Pack
 }
 
 /// The weights of every output multiplied by its factor. A depthwise convolution's are few.
-fn scaled<'a>(weights: &'a [f32], scale: Option<&[f32]>) -> Cow<'a, [f32]> {
+pub(crate) fn scaled<'a>(weights: &'a [f32], scale: Option<&[f32]>) -> Cow<'a, [f32]> {
     let Some(scale) = scale else { return Cow::Borrowed(weights) };
     let rows = weights.chunks_exact(weights.len() / scale.len());
     rows.zip(scale).flat_map(|(row, scale)| row.iter().map(move |weight| weight * scale)).collect()

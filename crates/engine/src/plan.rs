@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use effigy_arch::{Conv, Extent, NodeId};
+use effigy_kernels::int8::bytes_for;
 use effigy_kernels::{Expansion, Halo, Layout, PartialSums, expand_scratch_len};
 use effigy_tensor::{AlignedBuf, Arena};
 
 use crate::model::{Expand, Model, Operation, Step};
+use crate::quantised::Quantised;
 
 /// Where every value of a network lies, for one input shape.
 #[derive(Debug)]
@@ -40,7 +42,9 @@ pub(crate) struct Workspace {
 
 impl Plan {
     pub(crate) fn new(model: &Model, [images, height, width]: [usize; 3]) -> Self {
-        let extents = model.graph.extents(height, width);
+        let mut extents = model.graph.extents(height, width);
+        let copies: Vec<Extent> = model.copies.iter().map(|value| extents[value.0]).collect();
+        extents.extend(copies);
         let mut layouts = layouts(&model.steps, images, &extents);
         for step in &model.steps {
             for (conv, input) in step.convolved() {
@@ -49,6 +53,8 @@ impl Plan {
             }
         }
         let (places, slot_lens) = assign_slots(model, &layouts);
+        let memory =
+            |quantised: &Quantised, step: &Step| quantised.memory(model.threads(), &layouts[&step.value]);
         let scratch = |step: &Step| match &step.operation {
             Operation::Dense { packed, gate: Some(_), .. } => packed.scratch_len(),
             Operation::Depthwise { expand: Some(expand), conv, packed, .. } => {
@@ -58,11 +64,13 @@ impl Plan {
             Operation::Separable(all) => {
                 all.iter().map(|separable| separable.scratch_len(&model.cpu, &layouts)).max().unwrap_or(0)
             }
+            Operation::Quantised(quantised) => memory(quantised, step)[0],
             _ => 0,
         };
         let sums = |step: &Step| match &step.operation {
             Operation::Depthwise { mean: Some(_), .. } => PartialSums::len_for(&layouts[&step.value]),
             Operation::Mean => PartialSums::len_for(&layouts[&step.inputs[0]]),
+            Operation::Quantised(quantised) => memory(quantised, step)[1],
             _ => 0,
         };
         Self {
@@ -176,7 +184,8 @@ fn assign_slots(model: &Model, layouts: &HashMap<NodeId, Layout>) -> (HashMap<No
     for (position, step) in model.steps.iter().enumerate() {
         for value in step.writes() {
             let layout = layouts[&value];
-            let fits = free.iter().copied().filter(|slot| lens[*slot] >= layout.len());
+            let len = slot_len(model, value, &layout);
+            let fits = free.iter().copied().filter(|slot| lens[*slot] >= len);
             let best = fits.min_by_key(|slot| lens[*slot]);
             let slot = best.or_else(|| free.iter().copied().max_by_key(|slot| lens[*slot]));
             let slot = slot.unwrap_or_else(|| {
@@ -184,7 +193,7 @@ fn assign_slots(model: &Model, layouts: &HashMap<NodeId, Layout>) -> (HashMap<No
                 lens.len() - 1
             });
             free.retain(|other| *other != slot);
-            lens[slot] = lens[slot].max(layout.len());
+            lens[slot] = lens[slot].max(len);
             places.insert(value, Place { slot, layout });
         }
         let mut dead: Vec<NodeId> = step.reads().chain(step.writes()).collect();
@@ -194,4 +203,12 @@ fn assign_slots(model: &Model, layouts: &HashMap<NodeId, Layout>) -> (HashMap<No
         free.extend(dead.iter().map(|value| places[value].slot));
     }
     (places, lens)
+}
+
+/// Floats of memory that a value takes.
+fn slot_len(model: &Model, value: NodeId, layout: &Layout) -> usize {
+    match model.quants.get(&value) {
+        Some(_) => bytes_for(layout).div_ceil(size_of::<f32>()),
+        None => layout.len(),
+    }
 }

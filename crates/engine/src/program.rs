@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use effigy_arch::{Border, Conv, Fusion, Graph, Node, NodeId, Op, Padding, ParamSpec};
 use effigy_kernels::Activation;
+use effigy_kernels::int8::Quant;
 
 use crate::error::EngineError;
 use crate::model::Parameters;
@@ -14,6 +15,10 @@ pub(crate) struct Program<'a> {
     pub(crate) units: Vec<Unit<'a>>,
     /// Values to hand out: the graph's outputs, then the taps.
     pub(crate) results: Vec<NodeId>,
+    /// What the bytes of a value stand for, where it is one of bytes.
+    pub(crate) quants: HashMap<NodeId, Quant>,
+    /// Of which value the i-th behind the graph's last node is a copy, in other numbers.
+    pub(crate) copies: Vec<NodeId>,
 }
 
 /// One operation to execute.
@@ -47,6 +52,10 @@ pub(crate) enum Kind<'a> {
     WeightedSum(WeightedSum),
     /// Separable convolutions that do not read each other; the unit reads what each reads, in order.
     Separable(Vec<Separable<'a>>),
+    /// Floats as bytes.
+    Quantise,
+    /// Bytes as floats.
+    Dequantise,
 }
 
 /// The largest value of every window; `border` where a window passes the map's edge.
@@ -192,7 +201,7 @@ impl<'a> Program<'a> {
         for id in &mut results {
             *id = *same_as.get(id).unwrap_or(id);
         }
-        Ok(Self { units, results })
+        Ok(Self { units, results, quants: HashMap::new(), copies: Vec::new() })
     }
 
     /// How often a value is read, being handed out included.

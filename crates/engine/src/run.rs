@@ -11,21 +11,37 @@ use crate::model::{Model, Operation, Step};
 use crate::plan::{Plan, Workspace};
 use crate::separable::window;
 
+/// What is noted while a network runs.
+pub(crate) enum Watch<'a> {
+    Nothing,
+    /// How long every step took.
+    Times(&'a mut Vec<Duration>),
+    /// Every value, once it is computed.
+    Values(&'a mut dyn FnMut(NodeId, View<'_>)),
+}
+
 impl Plan {
     /// Runs every step on `input` (dense, of the plan's shape) and shows the results to `read`.
     pub(crate) fn run<R>(
         &self,
         model: &Model,
         input: &[f32],
-        mut times: Option<&mut Vec<Duration>>,
+        mut watch: Watch<'_>,
         read: impl FnOnce(&[Value<'_>]) -> R,
     ) -> R {
         let mut call = Call { plan: self, model, workspace: self.workspace() };
         for step in &model.steps {
-            let start = times.is_some().then(Instant::now);
-            call.step(step, input);
-            if let (Some(times), Some(start)) = (times.as_deref_mut(), start) {
-                times.push(start.elapsed());
+            match &mut watch {
+                Watch::Nothing => call.step(step, input),
+                Watch::Times(times) => {
+                    let start = Instant::now();
+                    call.step(step, input);
+                    times.push(start.elapsed());
+                }
+                Watch::Values(see) => {
+                    call.step(step, input);
+                    step.writes().for_each(|value| see(value, call.view(value)));
+                }
             }
         }
         let values: Vec<Value<'_>> = model.results.iter().map(|value| call.result(*value)).collect();
@@ -68,8 +84,13 @@ impl Call<'_> {
         View::new(&self.workspace.slots[place.slot], place.layout)
     }
 
+    /// The memory in which a value lies.
+    pub(crate) fn slot(&self, value: NodeId) -> &[f32] {
+        &self.workspace.slots[self.plan.place(value).slot]
+    }
+
     /// A value of one number per image and channel.
-    fn vector(&self, value: NodeId) -> &[f32] {
+    pub(crate) fn vector(&self, value: NodeId) -> &[f32] {
         let view = self.view(value);
         &view.data[..view.layout.len()]
     }
@@ -106,6 +127,10 @@ impl Call<'_> {
             return self.separable(all);
         }
         let mut slot = self.take(step.value);
+        if let Operation::Quantised(operation) = &step.operation {
+            self.quantised(step, operation, &mut slot);
+            return self.put(step.value, slot);
+        }
         let mut output = ViewMut::new(&mut slot, self.layout(step.value));
         let cpu = &self.model.cpu;
         let read = |i: usize| self.view(step.inputs[i]);
@@ -135,6 +160,7 @@ impl Call<'_> {
                 let inputs: Vec<_> = (0..step.inputs.len()).map(read).zip(weights).collect();
                 kernels::weighted_sum(cpu, &inputs, sum.activation, &mut output);
             }
+            Operation::Quantised(_) => (),
         }
         self.put(step.value, slot);
     }

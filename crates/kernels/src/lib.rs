@@ -13,6 +13,7 @@ mod epilogue;
 mod expand;
 mod finish;
 mod gemm;
+pub mod int8;
 pub mod isa;
 mod layout;
 mod math;

@@ -2,6 +2,7 @@
 
 mod classifier;
 mod detector;
+pub(crate) mod quantisation;
 
 use effigy_arch::{Interpolation, Network, Padding};
 use serde::Deserialize;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use effigy_arch::Network;
+use effigy_arch::{Network, Quantisation};
 
 use crate::card;
 use crate::error::WeightsError;
@@ -76,7 +76,23 @@ pub fn convert(
     labels: Option<&[String]>,
     precision: Precision,
 ) -> Result<(), WeightsError> {
-    write(path, network, weights, labels, precision)
+    write(path, network, weights, labels, precision, None)
+        .map_err(|source| WeightsError::Io { path: path.to_owned(), source })
+}
+
+/// As [`convert`] without loss, with the ranges of the network's values, under which it can compute with 8-bit
+/// integers.
+///
+/// # Errors
+/// What the operating system says when the file cannot be written.
+pub fn convert_quantised(
+    path: &Path,
+    network: &Network,
+    weights: &Weights,
+    labels: Option<&[String]>,
+    quantisation: &Quantisation,
+) -> Result<(), WeightsError> {
+    write(path, network, weights, labels, Precision::F32, Some(quantisation))
         .map_err(|source| WeightsError::Io { path: path.to_owned(), source })
 }
 
@@ -86,11 +102,12 @@ fn write(
     weights: &Weights,
     labels: Option<&[String]>,
     precision: Precision,
+    quantisation: Option<&Quantisation>,
 ) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".effigy-").tempfile_in(folder)?;
     let mut out = BufWriter::new(file.as_file_mut());
-    let header = header(network, weights, labels, precision);
+    let header = header(network, weights, labels, precision, quantisation);
     out.write_all(&(header.len() as u64).to_le_bytes())?;
     out.write_all(header.as_bytes())?;
     for (_, param) in weights.iter() {
@@ -117,11 +134,20 @@ fn share(_: &std::fs::File) -> io::Result<()> {
 }
 
 /// The JSON header, padded so that numbers start on a cache line and can be used where they lie.
-fn header(network: &Network, weights: &Weights, labels: Option<&[String]>, precision: Precision) -> String {
+fn header(
+    network: &Network,
+    weights: &Weights,
+    labels: Option<&[String]>,
+    precision: Precision,
+    quantisation: Option<&Quantisation>,
+) -> String {
     const ALIGN: usize = 64;
     let card = card::write(network, labels);
     // Hugging Face's tools ask for `format`.
-    let metadata = BTreeMap::from([(card::KEY.to_owned(), card), ("format".to_owned(), "pt".to_owned())]);
+    let mut metadata = BTreeMap::from([(card::KEY.to_owned(), card), ("format".to_owned(), "pt".to_owned())]);
+    if let Some(quantisation) = quantisation {
+        metadata.insert(card::quantisation::KEY.to_owned(), card::quantisation::write(quantisation));
+    }
     let mut end = 0;
     let tensors = weights.iter().map(|(name, param)| {
         let precision = precision.of(&param);

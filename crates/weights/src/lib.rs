@@ -28,7 +28,7 @@ pub use assume::NoModel;
 pub use bytes::Bytes;
 pub use card::BadCard;
 pub use check::{Differences, Misshapen};
-pub use convert::{Precision, convert};
+pub use convert::{Precision, convert, convert_quantised};
 pub use detect::Unrecognised;
 pub use error::WeightsError;
 pub use inspect::{Inspection, TensorInfo, inspect};

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use effigy_arch::{Anchors, Convention, Network, ParamSpec, Preprocessing};
+use effigy_arch::{Anchors, Convention, Network, ParamSpec, Preprocessing, Quantisation};
 
 use crate::adapt;
 use crate::assume::{self, Assumed};
 use crate::bytes::Bytes;
+use crate::card;
 use crate::check::{self, Differences};
 use crate::detect::{self, Found};
 use crate::error::WeightsError;
@@ -72,6 +73,8 @@ pub struct Loaded {
     pub assumptions: Vec<String>,
     /// Names of the classes, where the file has them.
     pub labels: Option<Vec<String>>,
+    /// The ranges of the network's values, where the file has them.
+    pub quantisation: Option<Quantisation>,
 }
 
 /// Loads the checkpoint at `path`.
@@ -156,10 +159,18 @@ fn load_state(state: &StateDict, path: &Path, options: &LoadOptions) -> Result<L
         return Err(mismatch(differences));
     }
     let (family, format) = (found.place.family(), state.format());
-    let loaded = Loaded { network, weights, family, format, assumptions, labels };
+    let quantisation = quantisation(state, &path)?;
+    let loaded = Loaded { network, weights, family, format, assumptions, labels, quantisation };
     adapt::classifier(loaded, options.classifier)
         .and_then(|loaded| adapt::stem(loaded, options.in_channels))
         .map_err(|source| WeightsError::Adapt { path, source })
+}
+
+/// What the file says about the ranges of the network's values.
+fn quantisation(state: &StateDict, path: &Path) -> Result<Option<Quantisation>, WeightsError> {
+    let json = state.metadata().get(card::quantisation::KEY);
+    let parsed = json.map(|json| card::quantisation::parse(json)).transpose();
+    parsed.map_err(|source| WeightsError::NoModel { path: path.to_owned(), source: Box::new(source.into()) })
 }
 
 /// Where in the file the network was found.

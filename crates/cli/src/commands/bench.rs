@@ -10,13 +10,14 @@ mod steps;
 use std::borrow::Cow;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
-use effigy::Tensor;
-use effigy::arch::Network;
-use effigy::engine::{Model, Options as EngineOptions, Parameters};
+use effigy::arch::{Network, Quantisation};
+use effigy::engine::{Calibration, Model, Options as EngineOptions, Parameters};
 use effigy::weights::{self, LoadOptions, Loaded, Weights};
+use effigy::{Precision, Tensor};
 use effigy_kernels::peak;
 
 use crate::failure::{Failure, Outcome};
@@ -72,22 +73,30 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
     let start = Instant::now();
-    let (network, loaded) = network(options)?;
+    let (network, loaded, quantisation) = network(options)?;
     let reading = start.elapsed();
     let [height, width] = options.size.map_or(network.size(), |Size(size)| size);
     let default = EngineOptions::default();
-    let engine = EngineOptions {
+    let mut engine = EngineOptions {
         threads: options.machine.threads.unwrap_or(default.threads),
         isa: options.machine.isa.unwrap_or(default.isa),
+        precision: options.machine.precision,
+        quantisation,
         ..default
     };
     let graph = network.graph();
+    let input = noise(options.batch, height, width, network.in_channels());
+    if engine.precision == Precision::Int8 && loaded.is_none() {
+        // Made-up weights have no ranges; those on the noise that is measured with are as good as any.
+        let mut calibration = Calibration::new(&graph, &Untrained::new(&graph), &engine)?;
+        calibration.observe(&input)?;
+        engine.quantisation = Some(calibration.measured().into());
+    }
     let model = match &loaded {
         Some(weights) => Model::new(&graph, &Trained(weights), &engine)?,
         None => Model::new(&graph, &Untrained::new(&graph), &engine)?,
     };
     let packing = start.elapsed() - reading;
-    let input = noise(options.batch, height, width, network.in_channels());
     let first = Instant::now();
     model.run_with(&input, |_| ())?;
     // To make weights up takes longer than to read them, and tells nothing.
@@ -115,7 +124,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
         width,
         batch: options.batch,
         threads: engine.threads,
-        precision: "fp32",
+        precision: engine.precision.name(),
         runs: times.len(),
         median_ms: milliseconds(median),
         min_ms: milliseconds(times[0]),
@@ -160,15 +169,18 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
     written.map_err(|source| Failure::Write { path: path.to_owned(), source })
 }
 
+/// A network, and its weights and the ranges of its values where a file has them.
+type Found = (Network, Option<Weights>, Option<Arc<Quantisation>>);
+
 /// The network that was asked for, and its weights where a file has them.
-fn network(options: &Options) -> Result<(Network, Option<Weights>), Failure> {
+fn network(options: &Options) -> Result<Found, Failure> {
     match (&options.weights, &options.model) {
         (Some(path), model) => {
             let load = LoadOptions { model: model.clone(), ..LoadOptions::default() };
-            let Loaded { network, weights, .. } = weights::load(path, &load)?;
-            Ok((network, Some(weights)))
+            let Loaded { network, weights, quantisation, .. } = weights::load(path, &load)?;
+            Ok((network, Some(weights), quantisation.map(Arc::new)))
         }
-        (None, model) => Ok((Network::from_name(model.as_deref().unwrap_or_default())?, None)),
+        (None, model) => Ok((Network::from_name(model.as_deref().unwrap_or_default())?, None, None)),
     }
 }
 

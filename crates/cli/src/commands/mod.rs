@@ -8,6 +8,7 @@ mod eval;
 mod features;
 mod inspect;
 mod models;
+mod quantize;
 mod summary;
 
 use clap::Subcommand;
@@ -25,6 +26,7 @@ pub(crate) enum Command {
     Inspect(inspect::Options),
     Convert(convert::Options),
     Bench(bench::Options),
+    Quantize(quantize::Options),
 }
 
 impl Command {
@@ -39,6 +41,7 @@ impl Command {
             Self::Inspect(options) => inspect::run(options),
             Self::Convert(options) => convert::run(options),
             Self::Bench(options) => bench::run(options),
+            Self::Quantize(options) => quantize::run(options),
         }
     }
 }

@@ -9,19 +9,18 @@ mod fusion_sum;
 mod gate;
 mod levels;
 mod mean;
+mod quantise;
 mod residual;
 mod separable;
 mod upsample;
 
+pub(crate) use quantise::quantise;
+
 use crate::program::Program;
 
 /// Runs every pass. The order matters: an activation follows the BatchNorm that is folded before it.
-pub(crate) fn fuse(program: &mut Program) {
-    batch_norm::fold(program);
-    activation::fuse(program);
-    upsample::fuse(program);
-    residual::fuse(program);
-    mean::fuse(program);
+pub(crate) fn fuse(program: &mut Program<'_>) {
+    fuse_values(program);
     gate::fuse(program);
     separable::fuse(program);
     fusion_sum::fuse(program);
@@ -29,8 +28,17 @@ pub(crate) fn fuse(program: &mut Program) {
     expand::fuse(program);
 }
 
+/// The passes that leave every value that an 8-bit network keeps in memory.
+pub(crate) fn fuse_values(program: &mut Program<'_>) {
+    batch_norm::fold(program);
+    activation::fuse(program);
+    upsample::fuse(program);
+    residual::fuse(program);
+    mean::fuse(program);
+}
+
 /// Visits the units in order; a unit for which `absorb` returns true is removed.
-fn absorb(program: &mut Program, absorb: impl Fn(&mut Program, usize) -> bool) {
+fn absorb(program: &mut Program, absorb: impl Fn(&mut Program<'_>, usize) -> bool) {
     let mut position = 0;
     while position < program.units.len() {
         if absorb(program, position) {

@@ -1,0 +1,171 @@
+//! Networks of bytes: near those of floats, and the same to the bit on every instruction set, for any number
+//! of threads and in any batch.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use effigy_arch::{EfficientDet, EfficientNet, Graph, ParamRole, Quantisation};
+use effigy_engine::{Calibration, EngineError, Isa, Model, Options, Precision};
+use effigy_tensor::Tensor;
+
+/// Values in −1..1 from a linear congruential generator.
+fn noise(len: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
+    let step = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(step).collect()
+}
+
+/// Random parameters under which activations neither vanish nor explode, BatchNorm's included.
+fn parameters(graph: &Graph) -> HashMap<String, Tensor> {
+    let specs = graph.param_specs();
+    let tensors = specs.iter().enumerate().map(|(i, spec)| {
+        let len = spec.shape.iter().product();
+        let fan_in: usize = spec.shape[1..].iter().product();
+        let values = noise(len, i as u32).into_iter().map(|v| match spec.role {
+            ParamRole::Weight if spec.shape.len() > 1 => v * (4.0 / fan_in as f32).sqrt(),
+            ParamRole::Weight | ParamRole::RunningVar => 1.0 + v * 0.5,
+            ParamRole::Bias | ParamRole::RunningMean => v * 0.3,
+        });
+        (spec.name.clone(), Tensor::new(&spec.shape, values.collect()).unwrap())
+    });
+    tensors.collect()
+}
+
+fn input(graph: &Graph, images: usize, height: usize, width: usize) -> Tensor {
+    let shape = [images, height, width, graph.input_channels()];
+    Tensor::new(&shape, noise(shape.iter().product(), 99)).unwrap()
+}
+
+fn measured(graph: &Graph, parameters: &HashMap<String, Tensor>, input: &Tensor) -> Arc<Quantisation> {
+    let mut calibration = Calibration::new(graph, parameters, &Options::default()).unwrap();
+    calibration.observe(input).unwrap();
+    calibration.measured().into()
+}
+
+fn int8(quantisation: &Arc<Quantisation>) -> Options {
+    Options {
+        precision: Precision::Int8,
+        quantisation: Some(Arc::clone(quantisation)),
+        threads: 2,
+        ..Options::default()
+    }
+}
+
+/// Root mean square of the difference, as a share of the spread of `exact`.
+fn error(values: &Tensor, exact: &Tensor) -> f64 {
+    assert_eq!(values.shape(), exact.shape());
+    let mean = exact.data().iter().map(|v| f64::from(*v)).sum::<f64>() / exact.data().len() as f64;
+    let square = |f: &dyn Fn(usize) -> f64| (0..exact.data().len()).map(|i| f(i).powi(2)).sum::<f64>();
+    let difference = square(&|i| f64::from(values.data()[i] - exact.data()[i]));
+    (difference / square(&|i| f64::from(exact.data()[i]) - mean)).sqrt()
+}
+
+/// Largest error of random networks, whose values cancel each other much more than trained ones'.
+const TOLERANCE: f64 = 0.35;
+
+#[test]
+fn near_floats_and_equal_everywhere() {
+    for name in ["efficientnet-b0", "efficientnet-lite0", "efficientnetv2-b0", "efficientnet_b0"] {
+        let graph = EfficientNet::from_name(name).unwrap().with_classes(20).graph();
+        let parameters = parameters(&graph);
+        let input = input(&graph, 2, 65, 49);
+        let exact = Model::new(&graph, &parameters, &Options::default()).unwrap().run(&input).unwrap();
+        let quantisation = measured(&graph, &parameters, &input);
+        let mut results = Vec::new();
+        for isa in Isa::available() {
+            for threads in [1, 2, 5] {
+                let options = Options { isa, threads, ..int8(&quantisation) };
+                let model = Model::new(&graph, &parameters, &options).unwrap();
+                assert!(model.quantised_nodes().count() > 40, "{name}");
+                results.push(model.run(&input).unwrap());
+            }
+        }
+        let error = error(&results[0][0], &exact[0]);
+        assert!(error < TOLERANCE, "{name}: {error}");
+        // Gates are computed in floats, whose last bits differ from one instruction set to another.
+        let steps = if name.contains("lite") { 1 } else { 3 };
+        for same in results.chunks(if steps == 1 { results.len() } else { 3 }) {
+            assert!(same.iter().all(|result| *result == same[0]), "{name}");
+        }
+    }
+}
+
+#[test]
+fn detectors_run() {
+    for name in ["efficientdet-d0", "efficientdet-lite0"] {
+        let graph = EfficientDet::from_name(name).unwrap().with_classes(4).graph();
+        let parameters = parameters(&graph);
+        let input = input(&graph, 1, 128, 256);
+        let exact = Model::new(&graph, &parameters, &Options::default()).unwrap().run(&input).unwrap();
+        let quantisation = measured(&graph, &parameters, &input);
+        let model = Model::new(&graph, &parameters, &int8(&quantisation)).unwrap();
+        for (i, (values, exact)) in model.run(&input).unwrap().iter().zip(&exact).enumerate() {
+            let error = error(values, exact);
+            assert!(error < TOLERANCE, "{name}, output {i}: {error}");
+        }
+    }
+}
+
+#[test]
+fn batches_sizes_and_taps() {
+    let graph = EfficientNet::from_name("efficientnet-b0").unwrap().graph();
+    let parameters = parameters(&graph);
+    let quantisation = measured(&graph, &parameters, &input(&graph, 1, 64, 64));
+    let taps = ["stem.act", "blocks.2.add", "blocks.3.se.scale", "reduction_4"].map(str::to_owned);
+    let options = Options { taps: taps.to_vec(), ..int8(&quantisation) };
+    let model = Model::new(&graph, &parameters, &options).unwrap();
+    let batch = input(&graph, 3, 40, 56);
+    let together = model.run(&batch).unwrap();
+    assert_eq!(together.len(), 1 + taps.len());
+    for image in 0..3 {
+        let one = batch.data()[image * 40 * 56 * 3..][..40 * 56 * 3].to_vec();
+        let one = model.run(&Tensor::new(&[1, 40, 56, 3], one).unwrap()).unwrap();
+        for (one, together) in one.iter().zip(&together) {
+            let len = one.data().len();
+            assert_eq!(one.data(), &together.data()[image * len..(image + 1) * len]);
+        }
+    }
+    for (h, w) in [(1, 1), (1, 33), (2, 3), (33, 1), (31, 64)] {
+        assert!(model.run(&input(&graph, 1, h, w)).unwrap()[0].data().iter().all(|v| v.is_finite()));
+    }
+}
+
+#[test]
+fn some_convolutions_may_stay_in_floats() {
+    let graph = EfficientNet::from_name("efficientnet-lite0").unwrap().with_classes(20).graph();
+    let parameters = parameters(&graph);
+    let input = input(&graph, 1, 64, 64);
+    let exact = Model::new(&graph, &parameters, &Options::default()).unwrap().run(&input).unwrap();
+    let quantisation = measured(&graph, &parameters, &input);
+    let all = Model::new(&graph, &parameters, &int8(&quantisation)).unwrap();
+    let nodes: Vec<String> = all.quantised_nodes().map(str::to_owned).collect();
+    let run = |floats: BTreeSet<String>| {
+        let quantisation = Quantisation { floats, ..(*quantisation).clone() };
+        Model::new(&graph, &parameters, &int8(&Arc::new(quantisation))).unwrap().run(&input).unwrap()
+    };
+    // Every other one: each kind of neighbour is met.
+    let half = run(nodes.iter().step_by(2).cloned().collect());
+    assert!(error(&half[0], &exact[0]) < TOLERANCE);
+    let none = run(nodes.into_iter().collect());
+    assert!(error(&none[0], &exact[0]) < ROUNDING);
+}
+
+/// Rounding of floats through some fifty layers.
+const ROUNDING: f64 = 1e-4;
+
+#[test]
+fn ranges_must_be_known() {
+    let graph = EfficientNet::from_name("efficientnet-lite0").unwrap().graph();
+    let parameters = parameters(&graph);
+    let options = Options { precision: Precision::Int8, ..Options::default() };
+    let error = Model::new(&graph, &parameters, &options).unwrap_err();
+    assert!(matches!(error, EngineError::Precision { precision: Precision::Int8, .. }), "{error}");
+    assert!(error.to_string().contains("effigy quantize"), "{error}");
+    let mut quantisation = (*measured(&graph, &parameters, &input(&graph, 1, 32, 32))).clone();
+    quantisation.ranges.remove("blocks.3.project.bn");
+    let error = Model::new(&graph, &parameters, &int8(&Arc::new(quantisation))).unwrap_err();
+    assert_eq!(error, EngineError::Range { node: "blocks.3.project.bn".into() });
+}

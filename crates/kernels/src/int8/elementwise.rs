@@ -1,0 +1,244 @@
+//! Between floats and bytes, and what a network does to single bytes.
+
+use super::depthwise::parts;
+use super::{Bytes, BytesMut, Quant, Shared};
+use crate::isa::int::{IntIsa, IntKernel, IntSimd};
+use crate::layout::{Layout, View, ViewMut};
+use crate::pool::ThreadPool;
+
+/// Floats as the nearest bytes.
+///
+/// # Panics
+/// When the shapes differ.
+pub fn quantise(isa: IntIsa, pool: &ThreadPool, input: View<'_>, output: &mut BytesMut<'_>) {
+    let (from, to) = (input.layout, output.layout);
+    assert!(from.same_shape(&to), "{from:?} and {to:?} differ in shape");
+    output.clear_halo();
+    let quant = output.quant;
+    let out = Shared::new(output.data);
+    let len = from.width * from.channels;
+    pool.run(from.images * from.height, |row| {
+        let (image, y) = (row / from.height, row % from.height);
+        let values = &input.data[from.index(image, y, 0)..][..len];
+        // SAFETY: a row of the output, and this task's own.
+        let to = unsafe { std::slice::from_raw_parts_mut(out.at(to.index(image, y, 0)), len) };
+        isa.run(QuantiseRow { from: values, to, quant });
+    });
+}
+
+struct QuantiseRow<'a> {
+    from: &'a [f32],
+    to: &'a mut [u8],
+    quant: Quant,
+}
+
+impl IntKernel for QuantiseRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: IntSimd>(self, s: S) {
+        let Self { from, to, quant } = self;
+        let step = 2 * S::LANES;
+        for (from, to) in from.chunks(step).zip(to.chunks_mut(step)) {
+            if from.len() == step {
+                // SAFETY: both hold two vectors' lanes.
+                unsafe { convert(s, from.as_ptr(), to.as_mut_ptr(), quant) };
+            } else {
+                let (mut floats, mut bytes) = ([0.0; 32], [0; 32]);
+                floats[..from.len()].copy_from_slice(from);
+                // SAFETY: both hold two of the longest vectors' lanes.
+                unsafe { convert(s, floats.as_ptr(), bytes.as_mut_ptr(), quant) };
+                to.copy_from_slice(&bytes[..to.len()]);
+            }
+        }
+    }
+}
+
+/// Two vectors of floats to bytes.
+///
+/// # Safety
+/// Two vectors' lanes must be valid for reading from `from` and for writing to `to`.
+#[inline(always)]
+unsafe fn convert<S: IntSimd>(s: S, from: *const f32, to: *mut u8, quant: Quant) {
+    let (steps, zero) = (s.splat(quant.scale.recip()), s.splat(f32::from(quant.zero)));
+    let mut values = [zero; 2];
+    for (v, value) in values.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        let x = s.fma(unsafe { s.load_floats(from.add(v * S::LANES)) }, steps, zero);
+        // What lies far beyond the range must not pass that of integers.
+        *value = s.max(s.min(x, s.splat(1e9)), s.splat(-1e9));
+    }
+    // SAFETY: the caller's promise.
+    unsafe { s.store_bytes(to, values) }
+}
+
+/// What bytes stand for.
+///
+/// # Panics
+/// When the shapes differ.
+pub fn dequantise(pool: &ThreadPool, input: Bytes<'_>, output: &mut ViewMut<'_>) {
+    let (from, to) = (input.layout, output.layout);
+    assert!(from.same_shape(&to), "{from:?} and {to:?} differ in shape");
+    output.clear_halo();
+    let quant = input.quant;
+    let out = Shared::new(output.data);
+    let len = from.width * from.channels;
+    pool.run(from.images * from.height, |row| {
+        let (image, y) = (row / from.height, row % from.height);
+        let bytes = &input.data[from.index(image, y, 0)..][..len];
+        // SAFETY: a row of the output, and this task's own.
+        let to = unsafe { std::slice::from_raw_parts_mut(out.at(to.index(image, y, 0)), len) };
+        to.iter_mut().zip(bytes).for_each(|(to, byte)| *to = quant.value(*byte));
+    });
+}
+
+/// Length of the scratch memory, in floats, that [`gate`] needs for an activation of this layout.
+#[must_use]
+pub fn gate_scratch_len(layout: &Layout) -> usize {
+    2 * layout.images * (layout.channels + BEHIND)
+}
+
+/// Floats behind the last channel: two of the longest vectors.
+const BEHIND: usize = 32;
+
+/// `output = input · gate`, the gate one float per image and channel: `[N, C]` (squeeze and excitation).
+///
+/// `scratch` has [`gate_scratch_len`].
+///
+/// # Panics
+/// When shapes or lengths do not fit.
+pub fn gate(
+    isa: IntIsa,
+    pool: &ThreadPool,
+    input: Bytes<'_>,
+    gate: &[f32],
+    scratch: &mut [f32],
+    output: &mut BytesMut<'_>,
+) {
+    let (from, to) = (input.layout, output.layout);
+    assert!(from.same_shape(&to), "{from:?} and {to:?} differ in shape");
+    assert_eq!(gate.len(), from.images * from.channels, "one gate per image and channel");
+    output.clear_halo();
+    let table = from.channels + BEHIND;
+    let scratch = &mut scratch[..2 * from.images * table];
+    let (factors, shifts) = scratch.split_at_mut(from.images * table);
+    let ratio = input.quant.scale * output.quant.scale.recip();
+    let (zero, out_zero) = (f32::from(input.quant.zero), f32::from(output.quant.zero));
+    for (image, gate) in gate.chunks_exact(from.channels).enumerate() {
+        for (c, gate) in gate.iter().enumerate() {
+            let factor = gate * ratio;
+            factors[image * table + c] = factor;
+            shifts[image * table + c] = factor.mul_add(-zero, out_zero);
+        }
+    }
+    let (factors, shifts) = (&*factors, &*shifts);
+    let out = Shared::new(output.data);
+    pool.run(from.images * from.height, |row| {
+        let (image, y) = (row / from.height, row % from.height);
+        // SAFETY: the pixels of a row of the output, this task's own.
+        let to = unsafe { out.at(to.index(image, y, 0)) };
+        let from_row = input.data[from.index(image, y, 0)..].as_ptr();
+        let tables = [factors, shifts].map(|table_of| table_of[image * table..].as_ptr());
+        isa.run(GateRow { from: from_row, to, pixels: from.width, channels: from.channels, tables });
+    });
+}
+
+struct GateRow {
+    from: *const u8,
+    to: *mut u8,
+    pixels: usize,
+    channels: usize,
+    tables: [*const f32; 2],
+}
+
+impl IntKernel for GateRow {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: IntSimd>(self, s: S) {
+        let Self { from, to, pixels, channels, .. } = self;
+        let step = 2 * S::LANES;
+        let whole = channels - channels % step;
+        // SAFETY: `gate` gives a row of pixels to read (with slack behind) and to write, and tables that
+        // reach two vectors behind the last channel.
+        unsafe {
+            for x in 0..pixels {
+                let (p, q) = (from.add(x * channels), to.add(x * channels));
+                for c in (0..whole).step_by(step) {
+                    s.store_bytes(q.add(c), self.gated(s, p, c));
+                }
+                if whole < channels {
+                    let mut rest = [0; 32];
+                    s.store_bytes(rest.as_mut_ptr(), self.gated(s, p, whole));
+                    std::ptr::copy_nonoverlapping(rest.as_ptr(), q.add(whole), channels - whole);
+                }
+            }
+        }
+    }
+}
+
+impl GateRow {
+    /// Two vectors of the pixel at `p`, from channel `c` on.
+    ///
+    /// # Safety
+    /// The pixel and the tables must be valid for reading two vectors' lanes from there.
+    #[inline(always)]
+    unsafe fn gated<S: IntSimd>(&self, s: S, p: *const u8, c: usize) -> [S::F; 2] {
+        let [factors, shifts] = self.tables;
+        let mut values = [s.splat(0.0); 2];
+        for (v, value) in values.iter_mut().enumerate() {
+            let c = c + v * S::LANES;
+            // SAFETY: the caller's promise.
+            *value = unsafe {
+                s.fma(s.load_bytes(p.add(c)), s.load_floats(factors.add(c)), s.load_floats(shifts.add(c)))
+            };
+        }
+        values
+    }
+}
+
+/// Turns the sums that [`QuantDepthwise::run`](super::QuantDepthwise::run) left for an activation of `layout`
+/// into means, `[N, C]`.
+///
+/// # Panics
+/// When a length does not fit.
+pub fn mean_of_sums(sums: &[i32], layout: &Layout, quant: Quant, means: &mut [f32]) {
+    let (channels, parts) = (layout.channels, parts(layout.height));
+    assert_eq!(means.len(), layout.images * channels, "means for {layout:?}");
+    let step = quant.scale / layout.pixels() as f32;
+    let zero = f32::from(quant.zero) * quant.scale;
+    for (means, sums) in means.chunks_exact_mut(channels).zip(sums.chunks_exact(parts * channels)) {
+        for (c, mean) in means.iter_mut().enumerate() {
+            let sum: i64 = sums[c..].iter().step_by(channels).map(|sum| i64::from(*sum)).sum();
+            *mean = (sum as f32).mul_add(step, -zero);
+        }
+    }
+}
+
+/// The mean of every channel, in floats: `[N, H, W, C]` → `[N, C]`.
+///
+/// # Panics
+/// When a length does not fit.
+pub fn mean(input: Bytes<'_>, means: &mut [f32]) {
+    let Layout { images, height, width, channels, .. } = input.layout;
+    assert_eq!(means.len(), images * channels, "means for {:?}", input.layout);
+    let step = input.quant.scale / input.layout.pixels() as f32;
+    let zero = f32::from(input.quant.zero) * input.quant.scale;
+    for (image, means) in means.chunks_exact_mut(channels).enumerate() {
+        // Sums of bytes are whole numbers, exact in floats up to 2²⁴: 65 793 pixels of 255.
+        for (block, means) in means.chunks_mut(BLOCK).enumerate() {
+            let mut sums = [0u32; BLOCK];
+            for y in 0..height {
+                let row = &input.data[input.layout.index(image, y, 0)..][..width * channels];
+                for pixel in row.chunks_exact(channels) {
+                    let bytes = &pixel[block * BLOCK..][..means.len()];
+                    sums.iter_mut().zip(bytes).for_each(|(sum, byte)| *sum += u32::from(*byte));
+                }
+            }
+            means.iter_mut().zip(&sums).for_each(|(mean, sum)| *mean = (*sum as f32).mul_add(step, -zero));
+        }
+    }
+}
+
+/// Channels whose sums are in registers.
+const BLOCK: usize = 64;

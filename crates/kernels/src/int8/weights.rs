@@ -1,0 +1,105 @@
+//! Weights as signed bytes.
+
+/// Weights of a convolution as signed bytes, with a scale for every output channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuantWeights {
+    /// Row-major, the output channel first.
+    pub values: Vec<i8>,
+    /// `value · scale` is the weight; one for each output channel.
+    pub scales: Vec<f32>,
+}
+
+/// The smallest scale of weights, so that its reciprocal is finite.
+const MIN_SCALE: f32 = 1e-30;
+
+/// The largest sum, of either sign, of weights whose products with bytes are added in 16 bits.
+const MAX_SUM: i32 = 128;
+
+/// Whether the products of any bytes with these weights, eight from [`GROUP`] to [`GROUP`] along the sum,
+/// can be added as an instruction set without 32-bit sums of bytes does it: of eight, number 0, 1, 4 and 5
+/// in one 16-bit integer and the others in another.
+#[must_use]
+pub fn fits(weights: &[i8]) -> bool {
+    weights.chunks(GROUP).all(|group| {
+        let sum = |positive: bool, half: usize| -> i32 {
+            let ours = group.iter().enumerate().filter(|(i, w)| i / 2 % 2 == half && (**w > 0) == positive);
+            ours.map(|(_, w)| i32::from(*w)).sum()
+        };
+        [0, 1].into_iter().all(|half| sum(true, half) <= MAX_SUM && sum(false, half) >= -MAX_SUM)
+    })
+}
+
+/// Values along the sum that are multiplied in one step.
+pub(crate) const GROUP: usize = 8;
+
+impl QuantWeights {
+    /// Weights of a matrix product: `rows` (one for each output channel) of values in the order in which
+    /// they are summed, each in the finest steps under which it [`fits`].
+    #[must_use]
+    pub fn summed<'a>(rows: impl Iterator<Item = &'a [f32]>) -> Self {
+        Self::new(rows, fits)
+    }
+
+    /// Weights whose products are summed in 32 bits: any bytes fit.
+    #[must_use]
+    pub fn free<'a>(rows: impl Iterator<Item = &'a [f32]>) -> Self {
+        Self::new(rows, |_| true)
+    }
+
+    fn new<'a>(rows: impl Iterator<Item = &'a [f32]>, fits: impl Fn(&[i8]) -> bool) -> Self {
+        let mut quantised = Self { values: Vec::new(), scales: Vec::new() };
+        for row in rows {
+            let largest = row.iter().fold(0.0_f32, |max, weight| max.max(weight.abs()));
+            let mut scale = (largest / 127.0).max(MIN_SCALE);
+            let start = quantised.values.len();
+            loop {
+                quantised.values.truncate(start);
+                quantised.values.extend(row.iter().map(|weight| (weight / scale).round_ties_even() as i8));
+                if fits(&quantised.values[start..]) {
+                    break;
+                }
+                scale *= STEP;
+            }
+            quantised.scales.push(scale);
+        }
+        quantised
+    }
+
+    /// The values of one output channel.
+    #[must_use]
+    pub fn row(&self, output: usize) -> &[i8] {
+        let len = self.values.len() / self.scales.len();
+        &self.values[output * len..(output + 1) * len]
+    }
+}
+
+/// How much coarser steps become at a time until they fit.
+const STEP: f32 = 1.01;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::naive::noise;
+
+    #[test]
+    fn weights_fit_and_are_near() {
+        let rows: Vec<Vec<f32>> = (0..20).map(|i| noise(3 + 11 * i, i as u32)).collect();
+        for (i, row) in rows.iter().enumerate() {
+            let summed = QuantWeights::summed(std::iter::once(&row[..]));
+            let free = QuantWeights::free(std::iter::once(&row[..]));
+            assert!(fits(&summed.values), "row {i}");
+            assert!(free.scales[0] <= summed.scales[0]);
+            for (weight, (a, b)) in row.iter().zip(summed.values.iter().zip(&free.values)) {
+                assert!((weight - f32::from(*a) * summed.scales[0]).abs() <= 0.501 * summed.scales[0]);
+                assert!((weight - f32::from(*b) * free.scales[0]).abs() <= 0.501 * free.scales[0]);
+            }
+        }
+    }
+
+    #[test]
+    fn sums_of_four_are_bounded() {
+        assert!(fits(&[64, 64, 0, 0, 0, 0, 0, 0]) && fits(&[64, 0, 100, 0, 64, 0, 28]));
+        assert!(!fits(&[64, 64, 0, 0, 1]) && !fits(&[0, 0, -64, -64, 0, 0, 0, -1]));
+        assert!(fits(&[127, -127, 0, 0, 1, -1]) && fits(&[-128]) && fits(&[0; 3]));
+    }
+}
