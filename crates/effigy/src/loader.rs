@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use effigy_arch::{Anchors, EfficientDet, EfficientNet, Interpolation, Normalisation, Preprocessing, Top};
+use effigy_arch::{
+    Anchors, EfficientDet, EfficientNet, Interpolation, Network as Description, Normalisation, Preprocessing,
+    Top,
+};
 use effigy_engine::{Isa, Options, Precision};
 use effigy_vision::PostProcessing;
 use effigy_weights::LoadOptions;
@@ -249,12 +252,17 @@ impl Loader {
         Ok(Detector::new(network, labels, self.post_processing))
     }
 
-    /// What measures a network's values on pictures, so that it can compute with 8-bit integers.
+    /// What measures a network's values on pictures, so that it can compute with 8-bit integers. Settings of the
+    /// preprocessing become part of what it writes.
     ///
     /// # Errors
     /// Weights that cannot be had, or a setting out of range.
     pub fn quantiser(mut self) -> Result<Quantiser, Error> {
-        let source = self.origin.load(&self.load, &mut self.on_download)?;
+        let mut source = self.origin.load(&self.load, &mut self.on_download)?;
+        match &mut source.description {
+            Description::EfficientNet(network) => self.set_up_classifier(network)?,
+            Description::EfficientDet(network) => self.set_up_detector(network)?,
+        }
         if let Some(labels) = &self.labels {
             labels.check(source.description.classes())?;
         }
@@ -263,7 +271,19 @@ impl Loader {
 
     fn classifier_source(&mut self) -> Result<Source<EfficientNet>, Error> {
         let mut source = self.origin.load(&self.load, &mut self.on_download)?.classifier()?;
-        let preprocessing = &mut source.description.preprocessing;
+        self.set_up_classifier(&mut source.description)?;
+        Ok(source)
+    }
+
+    fn detector_source(&mut self) -> Result<Source<EfficientDet>, Error> {
+        let mut source = self.origin.load(&self.load, &mut self.on_download)?.detector()?;
+        self.set_up_detector(&mut source.description)?;
+        Ok(source)
+    }
+
+    /// Gives a classifier what was set about its pictures.
+    fn set_up_classifier(&self, network: &mut EfficientNet) -> Result<(), Error> {
+        let preprocessing = &mut network.preprocessing;
         *preprocessing = Preprocessing {
             size: self.size.unwrap_or(preprocessing.size),
             crop_pct: self.crop_pct.unwrap_or(preprocessing.crop_pct),
@@ -276,20 +296,19 @@ impl Loader {
         if !(crop_pct > 0.0 && crop_pct <= 1.0) {
             return Err(Error::CropPct(crop_pct));
         }
-        Ok(source)
+        Ok(())
     }
 
-    fn detector_source(&mut self) -> Result<Source<EfficientDet>, Error> {
-        let mut source = self.origin.load(&self.load, &mut self.on_download)?.detector()?;
-        let letterbox = &mut source.description.letterbox;
+    /// Gives a detector what was set about its pictures.
+    fn set_up_detector(&self, network: &mut EfficientDet) -> Result<(), Error> {
+        let letterbox = &mut network.letterbox;
         letterbox.size = self.size.unwrap_or(letterbox.size);
         letterbox.interpolation = self.interpolation.unwrap_or(letterbox.interpolation);
         let Normalisation { mean, std } = letterbox.normalisation;
         letterbox.normalisation =
             Normalisation { mean: self.mean.unwrap_or(mean), std: self.std.unwrap_or(std) };
         check(letterbox.size, letterbox.normalisation)?;
-        check_channels(&source.description.name, source.description.backbone.in_channels)?;
-        Ok(source)
+        check_channels(&network.name, network.backbone.in_channels)
     }
 }
 

@@ -55,7 +55,7 @@ fn int8(quantisation: &Arc<Quantisation>) -> Options {
 }
 
 /// Root mean square of the difference, as a share of the spread of `exact`.
-fn error(values: &Tensor, exact: &Tensor) -> f64 {
+fn error_of(values: &Tensor, exact: &Tensor) -> f64 {
     assert_eq!(values.shape(), exact.shape());
     let mean = exact.data().iter().map(|v| f64::from(*v)).sum::<f64>() / exact.data().len() as f64;
     let square = |f: &dyn Fn(usize) -> f64| (0..exact.data().len()).map(|i| f(i).powi(2)).sum::<f64>();
@@ -71,27 +71,34 @@ fn near_floats_and_equal_everywhere() {
     for name in ["efficientnet-b0", "efficientnet-lite0", "efficientnetv2-b0", "efficientnet_b0"] {
         let graph = EfficientNet::from_name(name).unwrap().with_classes(20).graph();
         let parameters = parameters(&graph);
-        let input = input(&graph, 2, 65, 49);
+        let input = input(&graph, 2, 65, 33);
         let exact = Model::new(&graph, &parameters, &Options::default()).unwrap().run(&input).unwrap();
         let quantisation = measured(&graph, &parameters, &input);
-        let mut results = Vec::new();
-        for isa in Isa::available() {
-            for threads in [1, 2, 5] {
-                let options = Options { isa, threads, ..int8(&quantisation) };
-                let model = Model::new(&graph, &parameters, &options).unwrap();
-                assert!(model.quantised_nodes().count() > 40, "{name}");
-                results.push(model.run(&input).unwrap());
-            }
-        }
-        let error = error(&results[0][0], &exact[0]);
+        let run = |isa, threads| {
+            let options = Options { isa, threads, ..int8(&quantisation) };
+            let model = Model::new(&graph, &parameters, &options).unwrap();
+            assert!(model.quantised_nodes().count() > 40, "{name}");
+            model.run(&input).unwrap()
+        };
+        let best = run(Isa::best(), 1);
+        let error = error_of(&best[0], &exact[0]);
         assert!(error < TOLERANCE, "{name}: {error}");
-        // Gates are computed in floats, whose last bits differ from one instruction set to another.
-        let steps = if name.contains("lite") { 1 } else { 3 };
-        for same in results.chunks(if steps == 1 { results.len() } else { 3 }) {
-            assert!(same.iter().all(|result| *result == same[0]), "{name}");
+        assert_eq!(best, run(Isa::best(), 3), "{name}");
+        for isa in Isa::available() {
+            let other = run(isa, 2);
+            if name.contains("lite") {
+                assert_eq!(best, other, "{name} on {}", isa.name());
+            } else {
+                // Gates are computed in floats, whose last bits differ from one instruction set to another.
+                let difference = error_of(&other[0], &best[0]);
+                assert!(difference < GATES, "{name} on {}: {difference}", isa.name());
+            }
         }
     }
 }
+
+/// Largest difference that gates' last bits make.
+const GATES: f64 = 0.05;
 
 #[test]
 fn detectors_run() {
@@ -103,7 +110,7 @@ fn detectors_run() {
         let quantisation = measured(&graph, &parameters, &input);
         let model = Model::new(&graph, &parameters, &int8(&quantisation)).unwrap();
         for (i, (values, exact)) in model.run(&input).unwrap().iter().zip(&exact).enumerate() {
-            let error = error(values, exact);
+            let error = error_of(values, exact);
             assert!(error < TOLERANCE, "{name}, output {i}: {error}");
         }
     }
@@ -148,9 +155,9 @@ fn some_convolutions_may_stay_in_floats() {
     };
     // Every other one: each kind of neighbour is met.
     let half = run(nodes.iter().step_by(2).cloned().collect());
-    assert!(error(&half[0], &exact[0]) < TOLERANCE);
+    assert!(error_of(&half[0], &exact[0]) < TOLERANCE);
     let none = run(nodes.into_iter().collect());
-    assert!(error(&none[0], &exact[0]) < ROUNDING);
+    assert!(error_of(&none[0], &exact[0]) < ROUNDING);
 }
 
 /// Rounding of floats through some fifty layers.

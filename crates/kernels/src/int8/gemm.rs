@@ -164,40 +164,88 @@ struct FinishLoop<'a, S> {
 impl<S: IntSimd> WithMap for FinishLoop<'_, S> {
     #[inline(always)]
     fn with<M: Map>(self, constants: &Constants) {
-        let Self { s, rows: FinishRows { finish, spill, rows, column, columns, addend } } = self;
+        let FinishRows { finish, columns, addend, .. } = self.rows;
+        let is_whole = *columns == 2 * S::LANES && matches!(finish.output, Output::Bytes(_));
         // SAFETY: `finish_rows`' contract.
+        unsafe {
+            match (is_whole, addend.is_some()) {
+                (true, false) => self.rows::<M, true, false>(constants),
+                (true, true) => self.rows::<M, true, true>(constants),
+                (false, _) => self.rows::<M, false, true>(constants),
+            }
+        }
+    }
+}
+
+impl<S: IntSimd> FinishLoop<'_, S> {
+    /// The rows of a tile: `WHOLE` where all columns of two vectors are written as bytes; without a residual
+    /// where `ADDED` is false.
+    ///
+    /// # Safety
+    /// As [`finish_rows`].
+    #[inline(always)]
+    unsafe fn rows<M: Map, const WHOLE: bool, const ADDED: bool>(&self, constants: &Constants) {
+        let Self { s, rows: FinishRows { finish, spill, rows, column, columns, addend } } = *self;
+        // SAFETY: the caller's promise; there are at most `MAX_ROWS` rows, and the spill has one to spare.
         unsafe {
             let multipliers = load_two(s, &finish.multipliers, *column);
             let offsets = load_two(s, &finish.offsets, *column);
-            let mut row = 0;
+            let (mut out, mut residual) = (rows.out.as_ptr(), rows.residual.as_ptr());
+            let mut sums = spill.0.as_ptr();
+            let mut left = rows.count;
             // Two rows at a time.
-            while row < rows.count {
-                let count = (rows.count - row).min(2);
+            while left > 0 {
                 let mut values = [s.splat(0.0); 4];
                 for (i, value) in values.iter_mut().enumerate() {
-                    let (row, v) = (row + i / 2, i % 2);
-                    let sum = s.load(spill.0.as_ptr().add(row * Spill::WIDTH + v * S::LANES));
+                    let v = i % 2;
+                    let sum = s.load(sums.add(i / 2 * Spill::WIDTH + v * S::LANES));
                     *value = s.fma(s.to_floats(sum), multipliers[v], offsets[v]);
                 }
                 M::map(s, &mut values, constants);
-                for i in 0..count {
+                let count = left.min(2);
+                for i in 0..2 {
+                    if i == count {
+                        break;
+                    }
                     let mut values = [values[2 * i], values[2 * i + 1]];
-                    let row = row + i;
-                    if let Some(Addend { ratio, shift }) = *addend {
+                    if ADDED && let Some(Addend { ratio, shift }) = *addend {
                         for (v, value) in values.iter_mut().enumerate() {
-                            let residual = s.load_bytes(rows.residual[row].add(column + v * S::LANES));
-                            *value = s.add(s.fma(residual, s.splat(ratio), s.splat(shift)), *value);
+                            let bytes = s.load_bytes((*residual.add(i)).add(column + v * S::LANES));
+                            *value = s.add(s.fma(bytes, s.splat(ratio), s.splat(shift)), *value);
                         }
                     }
-                    match finish.output {
-                        Output::Bytes(_) => write_bytes(s, rows.out[row].add(*column), *columns, values),
-                        Output::Floats => {
-                            write_floats(s, rows.out[row].cast::<f32>().add(*column), *columns, values);
-                        }
+                    let to = *out.add(i);
+                    if WHOLE {
+                        s.store_bytes(to.add(*column), values);
+                    } else {
+                        write_some(s, finish.output, to, (*column, *columns), values);
                     }
                 }
-                row += count;
+                (out, residual) = (out.add(count), residual.add(count));
+                sums = sums.add(count * Spill::WIDTH);
+                left -= count;
             }
+        }
+    }
+}
+
+/// Writes some columns of a row.
+///
+/// # Safety
+/// The columns of the output's row `to` must be valid for writing, at most two vectors' lanes.
+#[inline(always)]
+unsafe fn write_some<S: IntSimd>(
+    s: S,
+    output: Output,
+    to: *mut u8,
+    (column, columns): (usize, usize),
+    values: [S::F; 2],
+) {
+    // SAFETY: the caller's promise; the rows of floats are floats.
+    unsafe {
+        match output {
+            Output::Bytes(_) => write_bytes(s, to.add(column), columns, values),
+            Output::Floats => write_floats(s, to.cast::<f32>().add(column), columns, values),
         }
     }
 }
@@ -218,9 +266,6 @@ unsafe fn load_two<S: IntSimd>(s: S, table: &[f32], at: usize) -> [S::F; 2] {
 unsafe fn write_bytes<S: IntSimd>(s: S, to: *mut u8, columns: usize, values: [S::F; 2]) {
     // SAFETY: the caller's promise.
     unsafe {
-        if columns == 2 * S::LANES {
-            return s.store_bytes(to, values);
-        }
         let mut bytes = [0u8; Spill::WIDTH];
         s.store_bytes(bytes.as_mut_ptr(), values);
         copy_few(&bytes, to, columns);
