@@ -16,11 +16,11 @@ from front import environment, report
 from front.effigy import Program
 from front.environment import BENCH, CACHE, INSIDE, log
 from front.measuring import Setting, measure
-from front.models import MODELS
+from front.models import MODELS, Model
 from front.peers import PEERS, Piece
+from front.titles import WHAT
 
 PRECISIONS = ["fp32", "bf16", "int8"]
-WHAT = ["latency", "throughput", "end-to-end", "cold"]
 # The set for a first look: under ten minutes once everything is installed.
 QUICK = {
     "peers": ["onnxruntime", "openvino", "torch"],
@@ -53,7 +53,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--isa", choices=["avx2", "avx512", "portable"], help="effigy with this instruction set too")
     parser.add_argument("--seconds", type=float, help="for the rounds of a piece [default: 60, quick 30]")
     parser.add_argument("--check-only", action="store_true", help="prepare and compare outputs, measure nothing")
-    parser.add_argument("--photos", type=Path, help="a folder of pictures to calibrate int8 with")
+    parser.add_argument("--photos", type=Path, help="pictures to calibrate int8 with; accuracy needs a labels.tsv in it")
     parser.add_argument("--record", metavar="NAME", help="add the figures to bench/record/DATE-NAME.json, .md and .svg")
     parser.add_argument("--python", help="an interpreter with requirements.txt installed, instead of bench/.venv")
     parser.add_argument("--effigy", type=Path, help="a built effigy, instead of building it")
@@ -64,7 +64,7 @@ def arguments() -> argparse.Namespace:
 
 
 def pieces(options: argparse.Namespace) -> list[Piece]:
-    """What is asked for; where a network is no detector, nothing of it is end to end."""
+    """What is asked for, as far as there is such a thing."""
     processors = len(os.sched_getaffinity(0))
     threads = options.threads or sorted({1, processors})
     if max(threads) > processors:
@@ -77,9 +77,14 @@ def pieces(options: argparse.Namespace) -> list[Piece]:
             for what in options.what or ["latency"]
             for precision in options.precision or ["fp32"]
             for model in options.models or MODELS
-            if what != "end-to-end" or MODELS[model].detector
+            if suits(what, MODELS[model])
         ]
     return [Piece(what, MODELS[model], precision, n) for what, model, precision in wanted for n in threads]
+
+
+def suits(what: str, model: Model) -> bool:
+    """Only detectors have objects to find; only what is trained can be right."""
+    return {"end-to-end": model.detector, "accuracy": model.trained}.get(what, True)
 
 
 def calibration_photos(given: Path | None, python: str) -> Path:
@@ -97,6 +102,8 @@ def calibration_photos(given: Path | None, python: str) -> Path:
 def main() -> None:
     options = arguments()
     wanted = pieces(options)
+    if any(piece.what == "accuracy" for piece in wanted) and not (options.photos and (options.photos / "labels.tsv").exists()):
+        raise SystemExit("accuracy needs --photos DIR with a file labels.tsv (columns: file, class_index)")
     CACHE.mkdir(exist_ok=True)
     python = environment.python(options.python)
     peers = options.peers or QUICK["peers"]

@@ -125,6 +125,11 @@ class Effigy:
         path.write_text(json.dumps([[detection[key] for detection in detections] for key in keys]))
         return path
 
+    def accuracy(self, photos: Path) -> dict:
+        line = ["eval", str(photos), *self.network, *self.options, "--json"]
+        told = json.loads(self.program.run(*line, threads=self.piece.threads))
+        return {"top1": told["top1"], "top5": told["top5"], "pictures": told["images"]}
+
     def memory_mb(self) -> float | None:
         return self.memory or None
 

@@ -111,12 +111,15 @@ def measure(setting: Setting, piece: Piece, check_only: bool) -> dict:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         able, unable = contenders(setting, piece, stack)
         differences = {} if piece.what == "cold" else check(setting, piece, able, unable, folder)
-        rounds = {} if check_only or "effigy" not in able else compare(setting, able)
-        rows = summary(able, rounds, differences)
+        if piece.what == "accuracy":
+            rows = [] if check_only else judge(able, setting.program.photos)
+        else:
+            rounds = {} if check_only or "effigy" not in able else compare(setting, able)
+            rows = summary(able, rounds, differences)
         gmacs = getattr(able.get("effigy"), "gmacs", None)
     part = {"what": piece.what, "model": piece.model.name, "precision": piece.precision, "threads": piece.threads}
     part |= {"batch": piece.batch, "gmacs": gmacs} | before
-    if gmacs and piece.what != "end-to-end":
+    if gmacs and piece.what in {"latency", "throughput"}:
         part["peak_gflops"] = setting.peak(piece.threads, piece.precision)
     return part | {"rows": rows, "unable": unable}
 
@@ -145,6 +148,15 @@ def check(setting: Setting, piece: Piece, able: dict, unable: dict, folder: Path
             able.pop(name).close()
     log("  differences: " + ", ".join(f"{name} {value:.1e}" for name, value in differences.items()))
     return differences
+
+
+def judge(able: dict, photos: Path) -> list[dict]:
+    """What each makes of labelled photos."""
+    rows = []
+    for name, contender in able.items():
+        rows.append({"contender": name, "note": contender.note, **contender.accuracy(photos)})
+        log(f"    {name}: top-1 {rows[-1]['top1']:.1f}, top-5 {rows[-1]['top5']:.1f}")
+    return rows
 
 
 def compare(setting: Setting, able: dict) -> dict[str, list[dict]]:

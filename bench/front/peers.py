@@ -78,6 +78,8 @@ def forms(name: str, piece: Piece) -> list[str]:
         raise Unable("is for throughput")
     if name == "candle" and (piece.model.detector or "lite" in piece.model.name):
         raise Unable("candle-transformers has EfficientNet-B0 to B7 only")
+    if piece.what == "accuracy" and peer.rust:
+        raise Unable("reads no photos here; its outputs are compared")
     if piece.what == "end-to-end" and peer.rust:
         raise Unable("has no post-processing of detectors")
     if piece.what == "cold" and name == "torch-compile":
@@ -170,6 +172,9 @@ class Worker:
             path = folder / f"{self.name}.f32"
             self.ask(output=str(path))
         return path
+
+    def accuracy(self, photos: Path) -> dict:
+        return self.ask(photos=str(photos))
 
     def memory_mb(self) -> float | None:
         return peak_memory_mb(self.process.pid)

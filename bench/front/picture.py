@@ -24,7 +24,7 @@ STYLE = "font-family: system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-
 
 def draw(record: dict) -> dict[str, str]:
     """One picture for each kind of measurement."""
-    pieces = [piece for piece in record["pieces"] if piece["rows"]]
+    pieces = [piece for piece in record["pieces"] if piece["rows"] and piece["what"] != "accuracy"]
     kinds = dict.fromkeys(piece["what"] for piece in pieces)
     return {what: _Picture([piece for piece in pieces if piece["what"] == what], record).svg() for what in kinds}
 
@@ -41,7 +41,7 @@ class _Picture:
     def svg(self) -> str:
         width = 2 * MARGIN + COLUMN * len(self.threads)
         self.text(MARGIN, 34, f"{WHAT[self.what]}, milliseconds (median)", 19, TEXT, weight=600)
-        details = f"{self.record['processor']}, {self.record['date']}. Shorter is better."
+        details = f"{self.record['processor']}, {self.record['date']}. Shorter is better; ×: how often as fast effigy is."
         if any(limit(piece) for group in self.groups.values() for piece in group.values()):
             details += " Line: the processor's limit, no time but for multiply-adds."
         self.text(MARGIN, 54, details, 12, QUIET)
@@ -58,11 +58,12 @@ class _Picture:
         ends = [y]
         for column, threads in enumerate(self.threads):
             x = MARGIN + column * COLUMN
+            if threads not in group:
+                continue
             plural = "" if threads == 1 else "s"
             self.text(x, y, f"{model}", 14, TEXT, weight=600)
             self.text(x + NAMES + 10, y, f"{size}×{size}, {precision}, {threads} thread{plural}", 12, QUIET)
-            if threads in group:
-                ends.append(self.bars(x, y + 10, group[threads]))
+            ends.append(self.bars(x, y + 10, group[threads]))
         return max(ends)
 
     def bars(self, x: int, y: int, piece: dict) -> int:

@@ -59,11 +59,11 @@ def heading(record: dict) -> str:
 
 def tables(pieces: list[dict]) -> str:
     """The short of it first, then every figure."""
-    measured = [piece for piece in pieces if piece["rows"]]
+    measured = [piece for piece in pieces if piece["rows"] and piece["what"] != "accuracy"]
     parts = [short(measured)] if measured else []
     for what, precision in dict.fromkeys((piece["what"], piece["precision"]) for piece in pieces):
         group = [piece for piece in pieces if (piece["what"], piece["precision"]) == (what, precision)]
-        parts.append(f"## {WHAT[what]}, {precision}\n\n{long(group)}")
+        parts.append(f"## {WHAT[what]}, {precision}\n\n{right(group) if what == 'accuracy' else long(group)}")
     return "\n\n".join(part.rstrip() for part in parts)
 
 
@@ -72,8 +72,8 @@ def short(pieces: list[dict]) -> str:
     lines = [
         "## Against the fastest peer",
         "",
-        "| | precision | | threads | effigy, ms | fastest peer | its, ms | effigy's speed / its (range of rounds) |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | precision | | threads | effigy, ms | fastest peer | its, ms | effigy's speed / its (range of rounds) | bests |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for piece in pieces:
         ours = next(row for row in piece["rows"] if row["contender"] == "effigy")
@@ -82,9 +82,10 @@ def short(pieces: list[dict]) -> str:
         cells.append(number(ours["median_ms"]))
         if peers:
             best = min(peers, key=lambda row: row["median_ms"])
-            cells += [TITLES[best["contender"]], number(best["median_ms"]), speed(best)]
+            bests = min(row["best_ms"] for row in peers) / ours["best_ms"]
+            cells += [TITLES[best["contender"]], number(best["median_ms"]), speed(best), f"{bests:.2f}"]
         else:
-            cells += ["none", "", ""]
+            cells += ["none", "", "", ""]
         lines.append(row_of(cells))
     return "\n".join(lines)
 
@@ -107,6 +108,17 @@ def long(pieces: list[dict]) -> str:
             ]  # fmt: skip
             lines.append(row_of(cells))
     return "\n".join([*(lines if len(lines) > 2 else []), "", *absent(pieces)])
+
+
+def right(pieces: list[dict]) -> str:
+    """Accuracies: what a precision costs."""
+    lines = ["| | | top-1, % | top-5, % | photos | |", "|---|---|---|---|---|---|"]
+    for piece in pieces:
+        for row in piece["rows"]:
+            share = [f"{row[top]:.1f}" for top in ["top1", "top5"]]
+            cells = [MODELS[piece["model"]].title, TITLES[row["contender"]], *share, str(row["pictures"]), row["note"]]
+            lines.append(row_of(cells))
+    return "\n".join([*lines, "", *absent(pieces)])
 
 
 def absent(pieces: list[dict]) -> list[str]:

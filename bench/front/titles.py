@@ -7,6 +7,7 @@ WHAT = {
     "throughput": "Sixteen pictures, each",
     "end-to-end": "Objects of one picture",
     "cold": "From the process's start to its answer",
+    "accuracy": "Accuracy on labelled photos",
 }
 TITLES = {
     "effigy": "effigy",

@@ -108,17 +108,17 @@ class OpenVinoThroughput(OpenVino):
         self.queue.set_callback(self._keep)
 
     def _keep(self, request, index: int) -> None:
-        self.found[index] = [tensor.data for tensor in request.output_tensors]
+        self.found[index] = [tensor.data.copy() for tensor in request.output_tensors]
+
+    def feed(self, values: numpy.ndarray) -> None:
+        self.values = [numpy.ascontiguousarray(values[i : i + 1]) for i in range(len(values))]
 
     def run(self) -> None:
-        for i in range(len(self.values)):
-            self.queue.start_async({0: self.values[i : i + 1]}, i, share_inputs=True)
+        for i, values in enumerate(self.values):
+            self.queue.start_async({0: values}, i, share_inputs=True)
         self.queue.wait_all()
 
     def outputs(self) -> list[numpy.ndarray]:
-        self.queue.set_callback(lambda request, i: self.found.update({i: [t.data.copy() for t in request.output_tensors]}))
-        self.run()
-        self.queue.set_callback(self._keep)
         answers = [self.found[i] for i in range(len(self.values))]
         return [numpy.concatenate(outputs) for outputs in zip(*answers)]
 

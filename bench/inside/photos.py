@@ -42,6 +42,20 @@ def calibration(folder: Path, network: Model) -> list[numpy.ndarray]:
     return [normalised(path, network) for path in chosen]
 
 
+def accuracy(folder: Path, network: Model, engine) -> dict:
+    """Top-1 and top-5 in percent on the photos that labels.tsv names, one at a time."""
+    lines = (folder / "labels.tsv").read_text().splitlines()[1:]
+    ranks = []
+    for line in lines:
+        name, kind = line.split("\t")[:2]
+        engine.feed(normalised(folder / name, network))
+        engine.run()
+        logits = engine.outputs()[0][0]
+        ranks.append(int((logits > logits[int(kind)]).sum()))
+    share = lambda most: 100 * sum(rank < most for rank in ranks) / len(ranks)
+    return {"top1": share(1), "top5": share(5), "pictures": len(ranks)}
+
+
 def normalised(path: Path, network: Model) -> numpy.ndarray:
     """A picture as the network's input, [1, 3, size, size]; one that is as large as the input is not resized."""
     picture = Image.open(path).convert("RGB")

@@ -7,6 +7,7 @@ Reads requests from stdin, a JSON object a line, and answers each; first it tell
       with "boxes": true             a detector with post-processing
     {"output": "x.f32"}         ->  {}   the answer to the task's picture, all outputs one after the other
     {"objects": "x.json"}       ->  {}   what is found in it
+    {"photos": "folder"}        ->  {"top1": 75.0, "top5": 92.0, "pictures": 500}   as labels.tsv there has it
 
 Measured is the task's noise, the input of `effigy bench`.
 """
@@ -14,10 +15,13 @@ Measured is the task's noise, the input of `effigy bench`.
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Callable
 
 import numpy
+import photos
 from engines import ENGINES, Task, Unable
+from front.models import MODELS
 
 # Runs of each form, where the fastest of several is looked for.
 TRIAL = 7
@@ -43,7 +47,10 @@ def main() -> None:
             from boxes import Boxes
 
             boxes = Boxes(task.size)
-        tell(answer(request, run, boxes, picture, noise))
+        if "photos" in request:
+            tell(photos.accuracy(Path(request["photos"]), MODELS[task.network], run))
+        else:
+            tell(answer(request, run, boxes, picture, noise))
 
 
 def answer(request: dict, run, boxes, picture: numpy.ndarray, noise: numpy.ndarray) -> dict:
