@@ -163,10 +163,11 @@ mod tests {
 
     #[test]
     fn a_single_far_value_is_cut_off() {
-        let mut values: Vec<f32> = (0..200_000).map(|i| (i % 1000) as f32 / 1000.0).collect();
+        // The error is n · (high / 255)² / 12 + (3 − high)², whose least lies at 1.3 for a million values.
+        let mut values: Vec<f32> = (0..1_000_000).map(|i| (i % 1000) as f32 / 1000.0).collect();
         values[77] = 3.0;
         let [low, high] = histogram(&values).range();
-        assert!(low == 0.0 && (0.9..2.0).contains(&high), "{low} {high}");
+        assert!(low == 0.0 && (1.2..1.4).contains(&high), "{low} {high}");
     }
 
     #[test]

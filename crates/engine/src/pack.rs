@@ -58,7 +58,7 @@ fn operation(
 ) -> Result<Operation, EngineError> {
     match Quantised::pack(isa, quants, value, inputs, kind) {
         Ok(quantised) => Ok(Operation::Quantised(Box::new(quantised?))),
-        Err(kind) => Operation::pack(isa, kind),
+        Err(kind) => Operation::pack(isa, *kind),
     }
 }
 
@@ -114,7 +114,7 @@ impl Operation {
             Kind::Upsample => Self::Upsample,
             Kind::WeightedSum(sum) => Self::WeightedSum(sum),
             Kind::Quantise | Kind::Dequantise => unreachable!("`Quantised::pack` takes them"),
-            Kind::Separable(all) => Self::Separable(separable::pack(isa, all)?),
+            Kind::Separable(all) => Self::Separable(separable::pack(isa, &all)?),
         })
     }
 }

@@ -35,7 +35,7 @@ impl Quantised {
         value: NodeId,
         inputs: &[NodeId],
         kind: Kind<'a>,
-    ) -> Result<Result<Self, EngineError>, Kind<'a>> {
+    ) -> Result<Result<Self, EngineError>, Box<Kind<'a>>> {
         let isa = IntIsa::of(isa);
         let input = inputs.first().and_then(|input| quants.get(input)).copied();
         let output = quants.get(&value).copied();
@@ -48,7 +48,7 @@ impl Quantised {
             (Kind::Mean, Some(_), _) => Self::Mean,
             (Kind::Quantise, ..) => Self::Quantise,
             (Kind::Dequantise, ..) => Self::Dequantise,
-            (kind, ..) => return Err(kind),
+            (kind, ..) => return Err(Box::new(kind)),
         }))
     }
 

@@ -32,7 +32,7 @@ pub(crate) struct Separable {
 ///
 /// # Errors
 /// When weights are missing or have the wrong length.
-pub(crate) fn pack(isa: Isa, all: Vec<program::Separable<'_>>) -> Result<Vec<Separable>, EngineError> {
+pub(crate) fn pack(isa: Isa, all: &[program::Separable<'_>]) -> Result<Vec<Separable>, EngineError> {
     let mut packed: Vec<Separable> = Vec::with_capacity(all.len());
     for (i, separable) in all.iter().enumerate() {
         let program::Separable { depthwise, pointwise, .. } = separable;

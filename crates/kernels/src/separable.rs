@@ -27,6 +27,8 @@ pub struct Separable<'a> {
 }
 
 /// What a separable convolution reads.
+// On the stack, of a few convolutions; a box would be an allocation in every call.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub enum SeparableInput<'a> {
     /// A map whose halo covers the padding.

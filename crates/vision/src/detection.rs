@@ -9,7 +9,7 @@ mod workers;
 use effigy_arch::AnchorBox;
 
 pub use options::{Candidates, Clip, PostProcessing, Suppression};
-pub use workers::Workers;
+pub use workers::{Share, Workers};
 
 use crate::{InputBox, PixelBox, Placement};
 use candidates::{Candidate, Selection};

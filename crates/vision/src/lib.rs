@@ -26,7 +26,7 @@ mod resize;
 pub use boxes::{CocoBox, PixelBox};
 pub use decode::{EXTENSIONS, Limits, decode_bytes, decode_file};
 pub use detection::{
-    Candidates, Clip, Level, NotFinite, PostProcessing, ScoredBox, Suppression, Workers, detections,
+    Candidates, Clip, Level, NotFinite, PostProcessing, ScoredBox, Share, Suppression, Workers, detections,
     detections_shared,
 };
 pub use draw::{EncodeError, Mark, PictureFormat, class_colour, draw, encode};

@@ -138,7 +138,7 @@ impl QuantDepthwise {
             padding,
             out: Shared::new(output.data),
             layout,
-            sums: sums.map(|sums| Shared::new(sums)),
+            sums: sums.map(Shared::new),
         };
         let channel_parts = self.channels.div_ceil(TASK_CHANNELS);
         let row_parts = parts(layout.height);
@@ -255,12 +255,12 @@ impl Part<'_> {
         for y in rows.clone() {
             let row = y * stride - first_row;
             let last_pair = (row + conv.kernel - 1) / 2;
-            for block in 0..blocks {
+            for (block, totals) in totals.iter_mut().enumerate().take(blocks) {
                 for pair in woven..=last_pair {
                     self.weave(s, ring(block), first_row, pair, block);
                 }
                 self.convolve::<S, K, STRIDE>(s, ring(block), row, block, spill);
-                self.finish(s, y, block, spill, &mut totals[block]);
+                self.finish(s, y, block, spill, totals);
             }
             woven = woven.max(last_pair + 1);
         }
@@ -313,7 +313,7 @@ impl Part<'_> {
         for v in 0..BLOCK / S::LANES {
             match width {
                 8.. if width.is_multiple_of(8) => {
-                    self.columns::<S, K, STRIDE, 8>(s, ring, row, block, v, spill)
+                    self.columns::<S, K, STRIDE, 8>(s, ring, row, block, v, spill);
                 }
                 7.. => self.columns::<S, K, STRIDE, 7>(s, ring, row, block, v, spill),
                 4.. => self.columns::<S, K, STRIDE, 4>(s, ring, row, block, v, spill),

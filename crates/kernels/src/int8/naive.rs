@@ -83,7 +83,7 @@ pub fn convolve(
         if let Some(residual) = residual {
             let ratio = residual.quant.scale * steps;
             let byte = f32::from(residual.data[residual.layout.index(image, y, x) + o]);
-            value = byte.mul_add(ratio, -f32::from(residual.quant.zero) * ratio) + value;
+            value += byte.mul_add(ratio, -f32::from(residual.quant.zero) * ratio);
         }
         result.push(match output {
             Output::Bytes(_) => f32::from(value.round_ties_even() as u8),

@@ -1,13 +1,16 @@
 //! Threads that are lent for a moment.
 
+/// Calls a function once with each number below the first argument, on any threads, and returns when all
+/// calls have.
+pub type Share<'a> = dyn Fn(usize, &(dyn Fn(usize) + Sync)) + Sync + 'a;
+
 /// Threads of somebody's pool, which share the work of a call. What it gives does not depend on them.
 #[derive(Clone, Copy)]
 pub struct Workers<'a> {
     /// How many threads there are.
     pub threads: usize,
-    /// Calls a function once with each number below the first argument, on any of the threads, and returns
-    /// when all calls have.
-    pub share: &'a (dyn Fn(usize, &(dyn Fn(usize) + Sync)) + Sync),
+    /// How they share it.
+    pub share: &'a Share<'a>,
 }
 
 impl Workers<'_> {
