@@ -235,7 +235,7 @@ impl Model {
             kernel: step.operation.kernel_name(self.cpu.isa),
             macs: plan.macs(step),
             weight_bytes: step.operation.weight_bytes() as u64,
-            value_bytes: plan.value_bytes(step),
+            value_bytes: plan.value_bytes(self, step),
             time,
         });
         Ok((results, described.collect()))

@@ -107,10 +107,11 @@ impl Plan {
     }
 
     /// Bytes of the values that a step reads and writes, halos apart.
-    pub(crate) fn value_bytes(&self, step: &Step) -> u64 {
+    pub(crate) fn value_bytes(&self, model: &Model, step: &Step) -> u64 {
         let bytes = |value: NodeId| {
             let Layout { images, height, width, channels, .. } = self.place(value).layout;
-            (size_of::<f32>() * images * height * width * channels) as u64
+            let size = if model.quants.contains_key(&value) { 1 } else { size_of::<f32>() };
+            (size * images * height * width * channels) as u64
         };
         step.reads().chain(step.writes()).map(bytes).sum()
     }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use effigy_arch::{EfficientDet, EfficientNet, Graph};
-use effigy_engine::{Model, Options, Value};
+use effigy_engine::{Calibration, Model, Options, Precision, Value};
 use effigy_tensor::Tensor;
 
 struct Counting;
@@ -43,11 +43,17 @@ const PER_CALL: usize = 1;
 const WARM_UP: usize = 3;
 const CALLS: usize = 5;
 
-fn model(graph: &Graph, threads: usize) -> Model {
+fn model(graph: &Graph, threads: usize, precision: Precision) -> Model {
     // Zeros everywhere: what is computed does not matter.
     let zeros = |spec: effigy_arch::ParamSpec| (spec.name, Tensor::zeros(&spec.shape));
     let parameters: HashMap<String, Tensor> = graph.param_specs().into_iter().map(zeros).collect();
-    Model::new(graph, &parameters, &Options { threads, ..Options::default() }).unwrap()
+    let mut options = Options { threads, precision, ..Options::default() };
+    if precision == Precision::Int8 {
+        let mut calibration = Calibration::new(graph, &parameters, &options).unwrap();
+        calibration.observe(&Tensor::zeros(&[1, 64, 64, 3])).unwrap();
+        options.quantisation = Some(calibration.measured().into());
+    }
+    Model::new(graph, &parameters, &options).unwrap()
 }
 
 #[test]
@@ -55,9 +61,16 @@ fn calls_allocate_only_the_list_of_their_results() {
     let classifier = EfficientNet::from_name("efficientnet-b0").unwrap().graph();
     let lite = EfficientNet::from_name("efficientnet-lite0").unwrap().graph();
     let detector = EfficientDet::from_name("efficientdet-d0").unwrap().graph();
-    for (name, graph) in [("B0", classifier), ("Lite0", lite), ("D0", detector)] {
+    let cases = [
+        ("B0", &classifier, Precision::Fp32),
+        ("Lite0", &lite, Precision::Fp32),
+        ("D0", &detector, Precision::Fp32),
+        ("B0", &classifier, Precision::Int8),
+        ("Lite0", &lite, Precision::Int8),
+    ];
+    for (name, graph, precision) in cases {
         for threads in [1, 2] {
-            let model = model(&graph, threads);
+            let model = model(graph, threads, precision);
             let input = Tensor::zeros(&[1, 64, 64, 3]);
             let call =
                 || model.run_with(&input, |results: &[Value<'_>]| assert!(!results.is_empty())).unwrap();
@@ -67,7 +80,7 @@ fn calls_allocate_only_the_list_of_their_results() {
             let made = ALLOCATIONS.load(Relaxed) - before;
             assert!(
                 made <= CALLS * PER_CALL,
-                "{name}, {threads} threads: {made} allocations in {CALLS} calls"
+                "{name}, {precision}, {threads} threads: {made} allocations in {CALLS} calls"
             );
         }
     }
