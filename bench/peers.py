@@ -31,7 +31,7 @@ QUICK = {
         ("latency", "efficientdet_d0", "fp32"),
         ("cold", "efficientnet_b0", "fp32"),
     ],
-    "seconds": 30,
+    "seconds": 25,
 }
 
 
@@ -51,15 +51,15 @@ def arguments() -> argparse.Namespace:
         help=f"{', '.join(PEERS)}, or all [default: {' '.join(QUICK['peers'])}]",
     )  # fmt: skip
     parser.add_argument("--isa", choices=["avx2", "avx512", "portable"], help="effigy with this instruction set too")
-    parser.add_argument("--seconds", type=float, help="for the rounds of a piece [default: 60, quick 30]")
+    parser.add_argument("--seconds", type=float, help="for the rounds of a piece [default: 40, quick 25]")
     parser.add_argument("--check-only", action="store_true", help="prepare and compare outputs, measure nothing")
-    parser.add_argument("--photos", type=Path, help="pictures to calibrate int8 with; accuracy needs a labels.tsv in it")
+    parser.add_argument("--photos", type=Path, help="pictures to calibrate int8 with; accuracy needs labels.tsv there")
     parser.add_argument("--record", metavar="NAME", help="add the figures to bench/record/DATE-NAME.json, .md and .svg")
     parser.add_argument("--python", help="an interpreter with requirements.txt installed, instead of bench/.venv")
     parser.add_argument("--effigy", type=Path, help="a built effigy, instead of building it")
     options = parser.parse_args()
     options.quick |= not (options.models or options.what or options.precision)
-    options.seconds = options.seconds or (QUICK["seconds"] if options.quick else 60)
+    options.seconds = options.seconds or (QUICK["seconds"] if options.quick else 40)
     return options
 
 
@@ -102,7 +102,8 @@ def calibration_photos(given: Path | None, python: str) -> Path:
 def main() -> None:
     options = arguments()
     wanted = pieces(options)
-    if any(piece.what == "accuracy" for piece in wanted) and not (options.photos and (options.photos / "labels.tsv").exists()):
+    labelled = options.photos and (options.photos / "labels.tsv").exists()
+    if any(piece.what == "accuracy" for piece in wanted) and not labelled:
         raise SystemExit("accuracy needs --photos DIR with a file labels.tsv (columns: file, class_index)")
     CACHE.mkdir(exist_ok=True)
     python = environment.python(options.python)

@@ -64,7 +64,7 @@ class Program:
         return path
 
     def peak(self, threads: int, precision: str) -> float | None:
-        """GFLOP/s that so many threads do when nothing has to be loaded, as `bench` measures it: the most of some times."""
+        """GFLOP/s that so many threads do when nothing has to be loaded: the most that `bench` measures in some times."""
         found = []
         for _ in range(PEAK_TIMES):
             line = ["bench", "efficientnet-lite0", "--json", "--runs", str(PEAK_RUNS), *options(self, precision, None)]
@@ -93,16 +93,15 @@ class Effigy:
     def __init__(self, program: Program, name: str, piece: Piece, precision: str, isa: str | None, batch: int):
         self.program, self.name, self.piece, self.batch = program, name, piece, batch
         self.precision = precision
-        self.options = options(program, precision, isa)
         size = piece.model.size
         weights = program.weights(piece.model, precision)
-        self.network = ["--model", piece.model.name, "--weights", str(weights), "--size", f"{size}x{size}"]
+        self.given = ["--weights", str(weights), "--size", f"{size}x{size}", *options(program, precision, isa)]
+        self.named = ["--model", piece.model.name, *self.given]
         self.memory, self.gmacs = 0.0, 0.0
 
     def measure(self, runs: int) -> dict:
         """Loads, warms up with three runs, and measures."""
-        _, model, *rest = self.network
-        line = ["bench", model, *rest, "--batch", str(self.batch), "--runs", str(runs), "--json", *self.options]
+        line = ["bench", self.piece.model.name, *self.given, "--batch", str(self.batch), "--runs", str(runs), "--json"]
         told = json.loads(self.program.run(*line, threads=self.piece.threads))
         self.gmacs = told["gmacs"]
         self.memory = max(self.memory, told.get("peak_rss_mb") or 0.0)
@@ -112,21 +111,20 @@ class Effigy:
     def output(self, folder: Path) -> Path:
         """The answer to the picture: logits, or of a detector, whose maps it does not tell, the objects in it."""
         picture = str(CACHE / f"{self.piece.model.name}.png")
-        given = [*self.network, *self.options, picture]
         if not self.piece.model.detector:
             path = folder / f"{self.name}.npy"
             chosen = ["--crop-pct", "1", "--layer", "head.classifier", "--out", str(path)]
-            self.program.run("features", *given, *chosen, threads=self.piece.threads)
+            self.program.run("features", *self.named, picture, *chosen, threads=self.piece.threads)
             return path
         path = folder / f"{self.name}.json"
-        found = self.program.run("detect", *given, "--score", "0", "--json", threads=self.piece.threads)
+        found = self.program.run("detect", *self.named, picture, "--score", "0", "--json", threads=self.piece.threads)
         detections = json.loads(found)["detections"]
         keys = ["box", "score", "class_index"]
         path.write_text(json.dumps([[detection[key] for detection in detections] for key in keys]))
         return path
 
     def accuracy(self, photos: Path) -> dict:
-        line = ["eval", str(photos), *self.network, *self.options, "--json"]
+        line = ["eval", str(photos), *self.named, "--json"]
         told = json.loads(self.program.run(*line, threads=self.piece.threads))
         return {"top1": told["top1"], "top5": told["top5"], "pictures": told["images"]}
 

@@ -32,7 +32,8 @@ def python(given: str | None) -> str:
         log("installing the peers into bench/.venv: some gigabytes, once")
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
         requirements = ["-r", str(BENCH / "requirements.txt")]
-        subprocess.run([interpreter, "-m", "pip", "install", "--quiet", *requirements], check=True)
+        if subprocess.run([interpreter, "-m", "pip", "install", "--quiet", *requirements]).returncode:
+            raise SystemExit("pip could not install the peers, see above")
         installed.write_text(wanted)
     return str(interpreter)
 

@@ -41,7 +41,7 @@ class _Picture:
     def svg(self) -> str:
         width = 2 * MARGIN + COLUMN * len(self.threads)
         self.text(MARGIN, 34, f"{WHAT[self.what]}, milliseconds (median)", 19, TEXT, weight=600)
-        details = f"{self.record['processor']}, {self.record['date']}. Shorter is better; ×: how often as fast effigy is."
+        details = f"{self.record['processor']}, {self.record['date']}. Shorter is better. ×: effigy is so many times as fast."
         if any(limit(piece) for group in self.groups.values() for piece in group.values()):
             details += " Line: the processor's limit, no time but for multiply-adds."
         self.text(MARGIN, 54, details, 12, QUIET)
@@ -49,8 +49,9 @@ class _Picture:
         for (precision, model), group in self.groups.items():
             y = self.group(y + GAP, f"{MODELS[model].title}", precision, group)
         height = y + MARGIN - 6
-        head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" style="{STYLE}">'
-        return "\n".join([head, f'<rect width="{width}" height="{height}" fill="#ffffff"/>', *self.parts, "</svg>", ""])
+        size = f'width="{width}" height="{height}"'
+        head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {width} {height}" style="{STYLE}">'
+        return "\n".join([head, f'<rect {size} fill="#ffffff"/>', *self.parts, "</svg>", ""])
 
     def group(self, y: int, model: str, precision: str, group: dict[int, dict]) -> int:
         """One network: its bars for every number of threads; where the next one may begin."""
@@ -101,7 +102,7 @@ class _Picture:
             told += f"  ×{row['speed_median']:.2f}"
         self.text(left + length + 6, y + 12, told, 12, TEXT if ours else QUIET, weight=weight)
 
-    def text(self, x: float, y: float, text: str, size: int, colour: str, weight: int = 400, anchor: str = "start") -> None:
+    def text(self, x: float, y: float, text: str, size: int, colour: str, weight: int = 400, anchor: str = "start"):
         place = f'x="{x:.1f}" y="{y}" font-size="{size}" fill="{colour}"'
         anchored = f' text-anchor="{anchor}"' if anchor != "start" else ""
         heavy = f' font-weight="{weight}"' if weight != 400 else ""

@@ -72,7 +72,7 @@ def short(pieces: list[dict]) -> str:
     lines = [
         "## Against the fastest peer",
         "",
-        "| | precision | | threads | effigy, ms | fastest peer | its, ms | effigy's speed / its (range of rounds) | bests |",
+        "| | precision | | threads | effigy, ms | fastest peer | its, ms | effigy's speed / its (range) | bests |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for piece in pieces:
@@ -100,11 +100,10 @@ def long(pieces: list[dict]) -> str:
         for row in sorted(piece["rows"], key=lambda row: row["median_ms"]):
             share = f"{100 * limit / row['median_ms']:.0f} %" if limit else ""
             memory = f"{row['peak_memory_mb']:.0f}" if row["peak_memory_mb"] else ""
-            name = TITLES[row["contender"]]
+            ours, name = row["contender"] == "effigy", TITLES[row["contender"]]
             cells = [
-                MODELS[piece["model"]].title, str(piece["threads"]), f"**{name}**" if row["contender"] == "effigy" else name,
-                number(row["median_ms"]), number(row["best_ms"]),
-                "" if row["contender"] == "effigy" else speed(row), share, memory, row["note"],
+                MODELS[piece["model"]].title, str(piece["threads"]), f"**{name}**" if ours else name,
+                number(row["median_ms"]), number(row["best_ms"]), "" if ours else speed(row), share, memory, row["note"],
             ]  # fmt: skip
             lines.append(row_of(cells))
     return "\n".join([*(lines if len(lines) > 2 else []), "", *absent(pieces)])

@@ -58,7 +58,8 @@ class Boxes:
         order = numpy.argsort(-logits, kind="stable")
         return logits[order], places[order], levels[order]
 
-    def _decode(self, offsets: numpy.ndarray, places: numpy.ndarray, stride: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+    def _decode(self, offsets: numpy.ndarray, places: numpy.ndarray, stride: int) -> tuple:
+        """Boxes and classes of places in a level's class map."""
         height, width = offsets.shape[-2:]
         channels, pixels = numpy.divmod(places, height * width)
         anchors, classes = numpy.divmod(channels, CLASSES)

@@ -17,10 +17,8 @@ def tf_network(name: str, parameters: dict[str, torch.Tensor]) -> torch.nn.Modul
 
 def renamed(parameters: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """From timm's names to torchvision's, by which candle goes."""
-    found = {
-        _name(name): value.contiguous() for name, value in parameters.items() if not name.endswith("num_batches_tracked")
-    }
-    return found
+    read = {name: value for name, value in parameters.items() if not name.endswith("num_batches_tracked")}
+    return {_name(name): value.contiguous() for name, value in read.items()}
 
 
 def _name(name: str) -> str:

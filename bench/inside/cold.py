@@ -11,7 +11,7 @@ def main() -> None:
     described = json.loads(sys.argv[2])
     (form,) = described.pop("forms")
     picture = numpy.fromfile(described.pop("picture"), "float32")
-    del described["noise"]
+    del described["noise"], described["reference"]
     task = Task(**described)
     engine = ENGINES[sys.argv[1]](task, form)
     engine.feed(picture.reshape(1, 3, task.size, task.size))

@@ -47,7 +47,8 @@ class Converter:
         inputs = [self.value(value.name) for value in self.graph.input if value.name not in self.constants]
         for node in self.graph.node:
             if node.op_type != "Constant" and node.output[0] not in self.places:
-                getattr(self, f"node_{node.op_type}")(node, {a.name: helper.get_attribute_value(a) for a in node.attribute})
+                attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+                getattr(self, f"node_{node.op_type}")(node, attributes)
         subgraph = schema.SubGraphT()
         subgraph.tensors, subgraph.operators = self.tensors, self.operators
         subgraph.inputs, subgraph.outputs = inputs, [self.places[value.name] for value in self.graph.output]

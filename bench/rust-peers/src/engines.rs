@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use ort::session::builder::GraphOptimizationLevel;
 use tract_onnx::prelude::{
     Framework, InferenceModelExt, IntoRunnable, TValue, TVec, Tensor, TypedRunnableModel, multithread, tvec,
 };
@@ -190,10 +191,13 @@ pub struct OnnxRuntime {
 }
 
 impl OnnxRuntime {
+    /// A file called `.ort.onnx` holds what the optimiser made before.
     pub fn load(path: &str, shape: [usize; 4], threads: usize) -> Result<Self> {
         let environment = ort::init().build()?;
         let builder = ort::session::Session::builder(&environment)?;
-        let session = builder.with_intra_threads(threads).map_err(plain)?.commit_from_file(path)?;
+        let level = if path.ends_with(".ort.onnx") { GraphOptimizationLevel::Disable } else { GraphOptimizationLevel::All };
+        let builder = builder.with_intra_threads(threads).map_err(plain)?;
+        let session = builder.with_optimization_level(level).map_err(plain)?.commit_from_file(path)?;
         let input = ort::value::Tensor::from_array((shape, vec![0.0; shape.iter().product()]))?;
         Ok(Self { session, shape, input, outputs: Vec::new() })
     }
