@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use effigy::Error;
+use effigy::engine::EngineError;
 
 use crate::video::VideoError;
 
@@ -60,6 +61,7 @@ impl Failure {
             | Self::Effigy(
                 Error::UnknownModel(_)
                 | Error::UnknownLayer { .. }
+                | Error::Engine(EngineError::Precision { .. })
                 | Error::LabelCount { .. }
                 | Error::Size { .. }
                 | Error::CropPct(_)

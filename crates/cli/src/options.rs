@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use effigy::arch::Network;
-use effigy::{Detector, Interpolation, Isa, Loader, Preprocessing, Training};
+use effigy::{Detector, Interpolation, Isa, Loader, Precision, Preprocessing, Training};
 
 use crate::failure::Failure;
 use crate::progress::download_bar;
@@ -42,6 +42,9 @@ pub(crate) struct MachineOptions {
     /// Instruction set: avx512, avx2 or portable [default: the best there is]
     #[arg(long, value_name = "NAME", env = "EFFIGY_ISA", value_parser = isa)]
     pub(crate) isa: Option<Isa>,
+    /// In what numbers the network computes: fp32, bf16 or int8
+    #[arg(long, value_name = "NAME", default_value = "fp32")]
+    pub(crate) precision: Precision,
 }
 
 /// How pictures become the network's input, where not as the model wants it.
@@ -155,7 +158,7 @@ impl ModelOptions {
 impl MachineOptions {
     fn apply(&self, loader: Loader) -> Loader {
         let loader = self.threads.into_iter().fold(loader, Loader::threads);
-        self.isa.into_iter().fold(loader, Loader::isa)
+        self.isa.into_iter().fold(loader, Loader::isa).precision(self.precision)
     }
 }
 

@@ -361,3 +361,10 @@ fn nothing_is_downloaded_offline() {
     let message = stderr(&output);
     assert!(message.contains("EFFIGY_OFFLINE") && message.contains("https://"), "{message}");
 }
+
+#[test]
+fn unknown_precisions_are_wrong_usage() {
+    let output = run(Path::new("."), &["bench", "efficientnet-lite0", "--precision", "fp64"]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("use fp32, bf16 or int8"), "{}", stderr(&output));
+}

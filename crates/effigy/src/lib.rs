@@ -44,7 +44,7 @@ pub use effigy_vision as vision;
 pub use effigy_weights as weights;
 
 pub use effigy_arch::{Anchors, EfficientDet, EfficientNet, Interpolation, Letterbox, Preprocessing};
-pub use effigy_engine::Isa;
+pub use effigy_engine::{Isa, Precision};
 pub use effigy_tensor::Tensor;
 pub use effigy_vision::{
     Limits, Picture, PixelBox, PostProcessing, Suppression, decode_bytes, decode_file, preprocess,

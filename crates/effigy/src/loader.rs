@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use effigy_arch::{Anchors, EfficientDet, EfficientNet, Interpolation, Normalisation, Preprocessing, Top};
-use effigy_engine::{Isa, Options};
+use effigy_engine::{Isa, Options, Precision};
 use effigy_vision::PostProcessing;
 use effigy_weights::LoadOptions;
 use effigy_weights::hub::{Progress as DownloadProgress, Training};
@@ -126,6 +126,13 @@ impl Loader {
     #[must_use]
     pub fn isa(mut self, isa: Isa) -> Self {
         self.options.isa = isa;
+        self
+    }
+
+    /// In what numbers the network computes; 32-bit floats where this is not called.
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.options.precision = precision;
         self
     }
 

@@ -1,5 +1,7 @@
 //! What can go wrong between a graph and its results.
 
+use crate::precision::Precision;
+
 /// Why a model could not be built or run.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum EngineError {
@@ -36,6 +38,14 @@ pub enum EngineError {
     /// A tap names no node and no endpoint.
     #[error("no node or endpoint is called {0:?}; `effigy summary` lists them")]
     UnknownTap(String),
+    /// The network cannot be run in this precision here.
+    #[error("{precision} is not to be had: {reason}")]
+    Precision {
+        /// What was asked for.
+        precision: Precision,
+        /// What is missing, and what to do.
+        reason: &'static str,
+    },
     /// The input is not a batch of pictures with the right number of channels.
     #[error("the input has shape {actual:?}, but the network reads [N, H, W, {channels}], all at least 1")]
     InputShape {

@@ -10,10 +10,12 @@ mod error;
 mod model;
 mod passes;
 mod plan;
+mod precision;
 mod program;
 mod run;
 
 pub use effigy_kernels::Isa;
 pub use error::EngineError;
 pub use model::{Model, NodeTime, Options, Parameters};
+pub use precision::{Precision, UnknownPrecision};
 pub use run::Value;

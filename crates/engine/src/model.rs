@@ -12,6 +12,7 @@ use effigy_tensor::Tensor;
 use crate::error::EngineError;
 use crate::passes;
 use crate::plan::Plan;
+use crate::precision::Precision;
 use crate::program::{Dense, Kind, MaxPool, Program, WeightedSum};
 use crate::run::Value;
 
@@ -34,6 +35,8 @@ pub struct Options {
     pub threads: usize,
     /// The instruction set; the processor's best by default.
     pub isa: Isa,
+    /// In what numbers the network computes.
+    pub precision: Precision,
     /// Nodes or endpoints whose values a call returns after the graph's outputs.
     pub taps: Vec<String>,
     /// Whether operations are fused. Results differ only in rounding.
@@ -43,7 +46,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads, isa: Isa::best(), taps: Vec::new(), fuse: true }
+        Self { threads, isa: Isa::best(), precision: Precision::Fp32, taps: Vec::new(), fuse: true }
     }
 }
 
@@ -57,6 +60,7 @@ pub struct Model {
     pub(crate) steps: Vec<Step>,
     pub(crate) results: Vec<NodeId>,
     pub(crate) cpu: Cpu,
+    precision: Precision,
     /// Plans by input shape [N, H, W], the most recently used last.
     plans: Mutex<Vec<([usize; 3], Arc<Plan>)>>,
 }
@@ -127,9 +131,10 @@ impl Model {
     /// Compiles `graph` with its `parameters`.
     ///
     /// # Errors
-    /// When a parameter is missing or has the wrong length, a tap is unknown, or an operation is not
-    /// supported.
+    /// When a parameter is missing or has the wrong length, a tap is unknown, an operation is not
+    /// supported, or the precision cannot be had here.
     pub fn new(graph: &Graph, parameters: &dyn Parameters, options: &Options) -> Result<Self, EngineError> {
+        check(options.precision)?;
         let mut program = Program::lower(graph, parameters, &options.taps)?;
         if options.fuse {
             passes::fuse(&mut program);
@@ -144,7 +149,14 @@ impl Model {
             })
             .collect();
         let cpu = Cpu::new(options.isa, options.threads);
-        Ok(Self { graph: graph.clone(), steps, results, cpu, plans: Mutex::default() })
+        Ok(Self {
+            graph: graph.clone(),
+            steps,
+            results,
+            cpu,
+            precision: options.precision,
+            plans: Mutex::default(),
+        })
     }
 
     /// Runs the network on `input: [N, H, W, C]`, already normalised; any N, H and W from 1 on.
@@ -206,6 +218,12 @@ impl Model {
         self.cpu.isa
     }
 
+    /// In what numbers the network computes.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// The plan for an input shape: a kept one, or a new one.
     fn plan(&self, shape: &[usize]) -> Result<Arc<Plan>, EngineError> {
         let channels = self.graph.input_channels();
@@ -223,6 +241,16 @@ impl Model {
         }
         plans.push((key, Arc::clone(&plan)));
         Ok(plan)
+    }
+}
+
+/// Whether there are kernels for `precision`.
+fn check(precision: Precision) -> Result<(), EngineError> {
+    let missing = |reason| Err(EngineError::Precision { precision, reason });
+    match precision {
+        Precision::Fp32 => Ok(()),
+        Precision::Bf16 => missing("this version of effigy has no kernels for it; use fp32"),
+        Precision::Int8 => missing("this version of effigy has no kernels for it; use fp32"),
     }
 }
 

@@ -74,6 +74,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
     let engine = EngineOptions {
         threads: options.machine.threads.unwrap_or(default.threads),
         isa: options.machine.isa.unwrap_or(default.isa),
+        precision: options.machine.precision,
         ..default
     };
     let graph = network.graph();
@@ -103,7 +104,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
         width,
         batch: options.batch,
         threads: engine.threads,
-        precision: "fp32",
+        precision: engine.precision.name(),
         runs: times.len(),
         median_ms: milliseconds(median),
         min_ms: milliseconds(times[0]),
