@@ -5,67 +5,15 @@ use std::ops::Range;
 use effigy_tensor::AlignedBuf;
 
 use crate::Cpu;
+use crate::bf16::{Bf16, Cells};
 use crate::epilogue::{Activation, Epilogue, Form, Map, WithMap};
 use crate::gemm::{MAX_ROWS, Operand, PackedMatrix, Panel, Tile, run_tile};
 use crate::isa::{Isa, Kernel, Simd};
 use crate::layout::{Layout, SharedPtr, View, ViewMut};
 
-/// The shape of a dense convolution (one group).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConvShape {
-    /// Input channels.
-    pub inputs: usize,
-    /// Output channels.
-    pub outputs: usize,
-    /// Height and width of the kernel.
-    pub kernel: usize,
-    /// Step in both directions.
-    pub stride: usize,
-}
+mod packed;
 
-/// A convolution's weights and bias, packed for one instruction set.
-#[derive(Debug)]
-pub struct PackedConv {
-    /// What was packed.
-    pub shape: ConvShape,
-    matrix: PackedMatrix,
-}
-
-impl PackedConv {
-    /// Packs `weights: [O, I, k, k]` and `bias: [O]` for `isa`.
-    ///
-    /// # Panics
-    /// When the lengths do not fit the shape.
-    #[must_use]
-    pub fn new(isa: Isa, shape: ConvShape, weights: &[f32], bias: &[f32]) -> Self {
-        let ConvShape { inputs, outputs, kernel, .. } = shape;
-        assert_eq!(weights.len(), outputs * inputs * kernel * kernel, "weights of {shape:?}");
-        assert_eq!(bias.len(), outputs, "bias of {shape:?}");
-        // A patch of an NHWC picture lists its values by row, column, channel.
-        let area = kernel * kernel;
-        let matrix = PackedMatrix::new(isa.lanes(), area * inputs, bias, |k, n| {
-            weights[(n * inputs + k % inputs) * area + k / inputs]
-        });
-        Self { shape, matrix }
-    }
-
-    /// Bytes held.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        size_of_val(&self.matrix.values[..]) + size_of_val(&self.matrix.bias[..])
-    }
-
-    /// Panels that the output channels are cut into.
-    pub(crate) fn panels(&self) -> usize {
-        self.matrix.panels.len()
-    }
-
-    /// Length of the scratch memory that a gated call needs.
-    #[must_use]
-    pub fn scratch_len(&self) -> usize {
-        self.matrix.values.len()
-    }
-}
+pub use packed::{ConvShape, PackedConv};
 
 /// Below this many multiply-accumulates a task is not worth another thread's attention.
 const TASK_MACS: usize = 100_000;
@@ -100,13 +48,18 @@ pub fn conv2d(
     output.clear_halo();
     let Some((gate, scratch)) = gate else {
         let b = &conv.matrix.values;
-        return convolve(cpu, conv, b, input, padding, 0..output.layout.images, output, epilogue);
+        return convolve(cpu, conv, b, input, None, padding, 0..output.layout.images, output, epilogue);
     };
     assert_eq!(conv.shape.kernel, 1, "a gate belongs before a 1×1 convolution");
     assert_eq!(gate.len(), input.layout.images * conv.shape.inputs, "one gate per image and channel");
     for (image, gate) in gate.chunks_exact(conv.shape.inputs).enumerate() {
-        scale_rows(cpu, &conv.matrix, gate, scratch);
-        convolve(cpu, conv, scratch, input, padding, image..image + 1, output, epilogue);
+        let (b, gate) = if conv.gates_input() {
+            (&conv.matrix.values, Some(gate))
+        } else {
+            scale_rows(cpu, &conv.matrix, gate, scratch);
+            (&*scratch, None)
+        };
+        convolve(cpu, conv, b, input, gate, padding, image..image + 1, output, epilogue);
     }
 }
 
@@ -182,6 +135,7 @@ fn convolve(
     conv: &PackedConv,
     b: &[f32],
     input: View<'_>,
+    gate: Option<&[f32]>,
     padding: (usize, usize),
     images: Range<usize>,
     output: &mut ViewMut<'_>,
@@ -202,6 +156,7 @@ fn convolve(
         conv,
         b,
         input,
+        gate,
         padding,
         origin: (0, 0),
         first_pixel: images.start * layout.pixels(),
@@ -242,6 +197,7 @@ pub(crate) unsafe fn convolve_rows(
         conv,
         b: &conv.matrix.values,
         input,
+        gate: None,
         padding,
         origin: (image, first_row),
         first_pixel: 0,
@@ -259,6 +215,8 @@ struct Job<'a> {
     conv: &'a PackedConv,
     b: &'a [f32],
     input: View<'a>,
+    /// Multiplied with the input's channels as they are read; for bf16 only.
+    gate: Option<&'a [f32]>,
     padding: (usize, usize),
     /// Image and output row that the output's first ones are of the whole convolution.
     origin: (usize, usize),
@@ -301,29 +259,32 @@ impl<S: Simd> WithMap for PartLoop<'_, S> {
     #[inline(always)]
     fn with<M: Map>(self) {
         let Self { s, part: Part { job, spans, span, .. } } = self;
-        let Runs { len, count, .. } = job.runs;
+        let Runs { len, count, operand } = job.runs;
+        let mut cells = Cells::take();
         if count > 1 {
             for run in split(count, spans, span) {
-                self.block::<M>(s, run * len..(run + 1) * len);
+                self.block::<M>(s, run * len..(run + 1) * len, &mut cells);
             }
-            return;
+            return cells.give_back();
         }
         let rows = |bytes: usize, len: usize| bytes / (size_of::<f32>() * len);
-        let block = rows(BLOCK_OF_A, job.conv.matrix.rows).min(rows(BLOCK_OF_OUTPUT, job.layout.channels));
+        let block = rows(BLOCK_OF_A, operand.segments * operand.segment_len)
+            .min(rows(BLOCK_OF_OUTPUT, job.layout.channels));
         let block = block.max(2 * MAX_ROWS);
         let pixels = split(len, spans, span);
         let blocks = pixels.len().div_ceil(block);
         for i in 0..blocks {
             let part = split(pixels.len(), blocks, i);
-            self.block::<M>(s, pixels.start + part.start..pixels.start + part.end);
+            self.block::<M>(s, pixels.start + part.start..pixels.start + part.end, &mut cells);
         }
+        cells.give_back();
     }
 }
 
 impl<S: Simd> PartLoop<'_, S> {
     /// Every panel over the pixels of one run, counted from the job's first.
     #[inline(always)]
-    fn block<M: Map>(&self, s: S, pixels: Range<usize>) {
+    fn block<M: Map>(&self, s: S, pixels: Range<usize>, cells: &mut Cells) {
         let Part { job, panels, .. } = self.part;
         for panels in panels.chunk_by(|a, b| a.vectors == b.vectors) {
             let tiles = pixels.len().div_ceil(S::TILE_ROWS[panels[0].vectors - 1]);
@@ -331,7 +292,8 @@ impl<S: Simd> PartLoop<'_, S> {
             for panels in panels.chunks((GROUP_OF_B / panel_bytes).max(1)) {
                 for i in 0..tiles {
                     let part = split(pixels.len(), tiles, i);
-                    let rows = job.locate(pixels.start + part.start, part.len());
+                    let mut rows = job.locate(pixels.start + part.start, part.len());
+                    job.round(s, &mut rows, cells);
                     panels.iter().for_each(|panel| job.tile::<S, M>(s, panel, &rows));
                     job.finish::<S, M>(s, panels, &rows);
                 }
@@ -344,6 +306,7 @@ impl<S: Simd> PartLoop<'_, S> {
 struct Rows {
     /// The first patch in the input; the others are evenly spaced.
     a: *const f32,
+    operand: Operand,
     /// The first column of every output pixel.
     out: [*mut f32; MAX_ROWS],
     /// The first column of every residual pixel, if there is a residual.
@@ -365,6 +328,7 @@ impl Job<'_> {
             - padding.1 * conv.shape.inputs;
         let mut rows = Rows {
             a: input.data[a..].as_ptr(),
+            operand: self.runs.operand,
             out: [std::ptr::null_mut(); MAX_ROWS],
             residual: [std::ptr::null(); MAX_ROWS],
             count,
@@ -379,6 +343,15 @@ impl Job<'_> {
         rows
     }
 
+    /// Where products are of bf16, the rows are rounded, and read from `cells` from then on.
+    #[inline(always)]
+    fn round<S: Simd>(&self, s: S, rows: &mut Rows, cells: &mut Cells) {
+        let Some(bf16) = self.conv.bf16 else { return };
+        // SAFETY: `check` has established that the patches of all output pixels lie within the input.
+        rows.operand = unsafe { bf16.round_rows(s, rows.a, rows.operand, rows.count, self.gate, cells) };
+        rows.a = cells.as_ptr();
+    }
+
     /// One panel over the rows of a tile: the sums, and what can be done to them in registers.
     #[inline(always)]
     fn tile<S: Simd, M: Map>(&self, s: S, panel: &Panel, rows: &Rows) {
@@ -390,7 +363,7 @@ impl Job<'_> {
         unsafe {
             let tile = Tile {
                 a: rows.a,
-                operand: self.runs.operand,
+                operand: rows.operand,
                 b: self.b.as_ptr().add(matrix.offset(panel)),
                 bias: matrix.bias.as_ptr().add(panel.column),
                 rows: &rows.out[..rows.count],
@@ -399,7 +372,11 @@ impl Job<'_> {
                 clamp: M::FORM.and_then(Form::bounds),
                 residual,
             };
-            run_tile(s, panel.vectors, tile);
+            match self.conv.bf16 {
+                #[cfg(target_arch = "x86_64")]
+                Some(Bf16::Pairs(pairs)) => run_tile(pairs, panel.vectors, tile),
+                _ => run_tile(s, panel.vectors, tile),
+            }
         }
     }
 

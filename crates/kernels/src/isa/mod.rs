@@ -7,12 +7,18 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512bf16;
+mod dot;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512bf16::Avx512Bf16;
+pub(crate) use dot::{Dot, DotKernel};
 pub use portable::Portable;
 
 /// What kernels need of a vector of `f32`s.
@@ -164,6 +170,12 @@ impl Isa {
             Self::Avx2(simd) => simd.vectorize(kernel),
             Self::Portable(simd) => simd.vectorize(kernel),
         }
+    }
+
+    /// Whether the processor has instructions for products of bf16.
+    #[must_use]
+    pub fn has_bf16(self) -> bool {
+        crate::bf16::Bf16::of(self).is_native()
     }
 
     /// Values in a vector.
