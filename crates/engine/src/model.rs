@@ -145,7 +145,7 @@ impl Model {
             .map(|unit| Step {
                 value: unit.value,
                 inputs: unit.inputs,
-                operation: Operation::pack(options.isa, unit.kind),
+                operation: Operation::pack(options, unit.kind),
             })
             .collect();
         let cpu = Cpu::new(options.isa, options.threads);
@@ -248,8 +248,7 @@ impl Model {
 fn check(precision: Precision) -> Result<(), EngineError> {
     let missing = |reason| Err(EngineError::Precision { precision, reason });
     match precision {
-        Precision::Fp32 => Ok(()),
-        Precision::Bf16 => missing("this version of effigy has no kernels for it; use fp32"),
+        Precision::Fp32 | Precision::Bf16 => Ok(()),
         Precision::Int8 => missing("this version of effigy has no kernels for it; use fp32"),
     }
 }
@@ -259,12 +258,13 @@ fn copy_all(values: &[Value<'_>]) -> Vec<Tensor> {
 }
 
 impl Operation {
-    fn pack(isa: Isa, kind: Kind) -> Self {
+    fn pack(options: &Options, kind: Kind) -> Self {
+        let isa = options.isa;
         match kind {
             Kind::Input => Self::Input,
             Kind::Dense(dense) => Self::Dense {
                 conv: dense.conv,
-                packed: pack_dense(isa, &dense),
+                packed: pack_dense(options, &dense),
                 activation: dense.activation,
                 gate: dense.gate,
                 residual: dense.residual,
@@ -274,7 +274,7 @@ impl Operation {
                 Self::Depthwise {
                     expand: depthwise.expand.map(|dense| Expand {
                         conv: dense.conv,
-                        packed: pack_dense(isa, &dense),
+                        packed: pack_dense(options, &dense),
                         activation: dense.activation,
                     }),
                     conv: depthwise.conv,
@@ -330,9 +330,14 @@ impl Operation {
     }
 }
 
-fn pack_dense(isa: Isa, dense: &Dense) -> PackedConv {
+fn pack_dense(options: &Options, dense: &Dense) -> PackedConv {
     let Conv { inputs, outputs, kernel, stride, .. } = dense.conv;
-    PackedConv::new(isa, ConvShape { inputs, outputs, kernel, stride }, &dense.weights, &dense.bias)
+    let pack = match options.precision {
+        // All of them: in fp32, neither the stem nor the classifier made Lite0 any better.
+        Precision::Bf16 => PackedConv::bf16,
+        Precision::Fp32 | Precision::Int8 => PackedConv::new,
+    };
+    pack(options.isa, ConvShape { inputs, outputs, kernel, stride }, &dense.weights, &dense.bias)
 }
 
 impl Step {

@@ -68,6 +68,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
+    options.machine.warn();
     let (network, loaded) = network(options)?;
     let [height, width] = options.size.map_or(network.size(), |Size(size)| size);
     let default = EngineOptions::default();
@@ -95,7 +96,10 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
             Some(milliseconds(percentile(&times, 0.5)))
         }
     };
-    let peak = peak::flops(engine.isa, engine.threads);
+    let peak = match engine.precision {
+        Precision::Bf16 => peak::bf16_flops(engine.isa, engine.threads),
+        _ => peak::flops(engine.isa, engine.threads),
+    };
     let macs = graph.macs(height, width);
     let median = percentile(&times, 0.5);
     let result = Figures {
@@ -118,7 +122,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
     let mut text = if options.json {
         serde_json::to_string(&result).expect("text and finite numbers are always valid JSON") + "\n"
     } else {
-        result.format(engine.isa, peak)
+        result.format(engine.isa, options.machine.emulates_bf16(), peak)
     };
     if options.verbose {
         let steps = steps(&model, &input, times.len())?;
@@ -180,7 +184,7 @@ impl Parameters for Trained<'_> {
 }
 
 impl Figures {
-    fn format(&self, isa: Isa, peak: f64) -> String {
+    fn format(&self, isa: Isa, emulated: bool, peak: f64) -> String {
         let Self { model, height, width, batch, threads, precision, runs, median_ms, min_ms, p90_ms, .. } =
             self;
         let memory =
@@ -192,9 +196,10 @@ impl Figures {
             }
             None => String::new(),
         };
+        let emulated = if emulated { " without its instructions" } else { "" };
         let plural = if *threads == 1 { "" } else { "s" };
         format!(
-            "{STRONG}{model}{STRONG:#}  {height}×{width}, batch {batch}, {threads} thread{plural}, {}, {precision}\n\
+            "{STRONG}{model}{STRONG:#}  {height}×{width}, batch {batch}, {threads} thread{plural}, {}, {precision}{emulated}\n\
              \x20 latency  {median_ms:.2} ms median, {min_ms:.2} ms least, {p90_ms:.2} ms at 90 %  ({runs} runs)\n{boxes}\
              \x20 speed    {:.1} pictures/s\n{memory}\
              \x20 limit    {share:.1} % of the {:.0} GFLOP/s measured here ({:.3} GMACs a picture)\n",
