@@ -11,7 +11,7 @@ use clap::Args;
 use effigy::arch::Network;
 use effigy::engine::{Model, NodeTime, Options as EngineOptions, Parameters};
 use effigy::weights::{self, LoadOptions, Loaded, Weights};
-use effigy::{Isa, Tensor};
+use effigy::{Isa, Precision, Tensor};
 use effigy_kernels::peak;
 use serde::Serialize;
 
