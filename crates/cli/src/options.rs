@@ -10,6 +10,7 @@ use effigy::{Detector, Interpolation, Isa, Loader, Precision, Preprocessing, Tra
 use crate::failure::Failure;
 use crate::progress::download_bar;
 use crate::report;
+use crate::report::warning;
 
 /// The model that needs no download.
 const DEFAULT_MODEL: &str = "efficientnet-lite0";
@@ -156,7 +157,19 @@ impl ModelOptions {
 }
 
 impl MachineOptions {
+    /// Says what is not as fast as its name promises.
+    pub(crate) fn warn(&self) {
+        let isa = self.isa.unwrap_or_else(Isa::best);
+        if self.precision == Precision::Bf16 && !isa.has_bf16() {
+            let isa = isa.name();
+            warning(format_args!(
+                "{isa} on this processor has no bf16 instructions: the results are those of bf16, but nothing is faster"
+            ));
+        }
+    }
+
     fn apply(&self, loader: Loader) -> Loader {
+        self.warn();
         let loader = self.threads.into_iter().fold(loader, Loader::threads);
         self.isa.into_iter().fold(loader, Loader::isa).precision(self.precision)
     }

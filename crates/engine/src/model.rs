@@ -166,11 +166,8 @@ impl Model {
         let mut program = Program::lower(graph, parameters, &options.taps)?;
         let missing = |reason| EngineError::Precision { precision: options.precision, reason };
         match options.precision {
-            Precision::Fp32 if options.fuse => passes::fuse(&mut program),
-            Precision::Fp32 => (),
-            Precision::Bf16 => {
-                return Err(missing("this version of effigy has no kernels for it; use fp32"));
-            }
+            Precision::Fp32 | Precision::Bf16 if options.fuse => passes::fuse(&mut program),
+            Precision::Fp32 | Precision::Bf16 => (),
             Precision::Int8 => {
                 let measured = options.quantisation.as_deref().ok_or_else(|| missing(NO_RANGES))?;
                 passes::fuse_values(&mut program);
@@ -184,7 +181,7 @@ impl Model {
     pub(crate) fn pack(graph: &Graph, program: Program<'_>, options: &Options) -> Result<Self, EngineError> {
         let Program { units, results, quants, copies } = program;
         let cpu = Cpu::new(options.isa, options.threads);
-        let steps = pack::steps(&cpu, &quants, units)?;
+        let steps = pack::steps(&cpu, options.precision, &quants, units)?;
         Ok(Self {
             graph: graph.clone(),
             steps,

@@ -12,9 +12,17 @@ use effigy_tensor::Arena;
 
 use crate::error::EngineError;
 use crate::model::{Expand, Operation, Step};
+use crate::precision::Precision;
 use crate::program::{Dense, Depthwise, Kind, Unit};
 use crate::quantised::Quantised;
 use crate::separable;
+
+/// What weights are packed for.
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    pub(crate) isa: Isa,
+    pub(crate) precision: Precision,
+}
 
 /// Packs the units, in their order.
 ///
@@ -22,9 +30,11 @@ use crate::separable;
 /// When a unit's weights are missing or have the wrong length.
 pub(crate) fn steps(
     cpu: &Cpu,
+    precision: Precision,
     quants: &HashMap<NodeId, Quant>,
     units: Vec<Unit<'_>>,
 ) -> Result<Vec<Step>, EngineError> {
+    let target = Target { isa: cpu.isa, precision };
     // The largest first, so that all threads end at about the same time.
     let mut order: Vec<usize> = (0..units.len()).collect();
     order.sort_by_key(|&i| Reverse(weight_count(&units[i].kind)));
@@ -39,7 +49,7 @@ pub(crate) fn steps(
         let i = order[task];
         let unit = units[i].lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Unit { value, kind, inputs }) = unit {
-            let operation = arena.scope(|| operation(cpu.isa, quants, value, &inputs, kind));
+            let operation = arena.scope(|| operation(target, quants, value, &inputs, kind));
             let step = operation.map(|operation| Step { value, inputs, operation });
             // A task runs once, so nothing is there yet.
             let _ = steps[i].set(step);
@@ -50,15 +60,15 @@ pub(crate) fn steps(
 
 /// Packs a unit: one of bytes where its values are, or else one of floats.
 fn operation(
-    isa: Isa,
+    target: Target,
     quants: &HashMap<NodeId, Quant>,
     value: NodeId,
     inputs: &[NodeId],
     kind: Kind<'_>,
 ) -> Result<Operation, EngineError> {
-    match Quantised::pack(isa, quants, value, inputs, kind) {
+    match Quantised::pack(target.isa, quants, value, inputs, kind) {
         Ok(quantised) => Ok(Operation::Quantised(Box::new(quantised?))),
-        Err(kind) => Operation::pack(isa, *kind),
+        Err(kind) => Operation::pack(target, *kind),
     }
 }
 
@@ -78,12 +88,12 @@ fn weight_count(kind: &Kind<'_>) -> usize {
 }
 
 impl Operation {
-    fn pack(isa: Isa, kind: Kind<'_>) -> Result<Self, EngineError> {
+    fn pack(target: Target, kind: Kind<'_>) -> Result<Self, EngineError> {
         Ok(match kind {
             Kind::Input => Self::Input,
             Kind::Dense(dense) => Self::Dense {
                 conv: dense.conv,
-                packed: pack_dense(isa, &dense)?,
+                packed: pack_dense(target, &dense)?,
                 activation: dense.activation,
                 gate: dense.gate,
                 residual: dense.residual,
@@ -93,14 +103,14 @@ impl Operation {
                     None => None,
                     Some(dense) => Some(Expand {
                         conv: dense.conv,
-                        packed: pack_dense(isa, dense)?,
+                        packed: pack_dense(target, dense)?,
                         activation: dense.activation,
                     }),
                 };
                 Self::Depthwise {
                     expand,
                     conv: depthwise.conv,
-                    packed: pack_depthwise(isa, &depthwise)?,
+                    packed: pack_depthwise(target.isa, &depthwise)?,
                     activation: depthwise.activation,
                     mean: depthwise.mean,
                 }
@@ -114,15 +124,20 @@ impl Operation {
             Kind::Upsample => Self::Upsample,
             Kind::WeightedSum(sum) => Self::WeightedSum(sum),
             Kind::Quantise | Kind::Dequantise => unreachable!("`Quantised::pack` takes them"),
-            Kind::Separable(all) => Self::Separable(separable::pack(isa, &all)?),
+            Kind::Separable(all) => Self::Separable(separable::pack(target, &all)?),
         })
     }
 }
 
-pub(crate) fn pack_dense(isa: Isa, dense: &Dense<'_>) -> Result<PackedConv, EngineError> {
+pub(crate) fn pack_dense(target: Target, dense: &Dense<'_>) -> Result<PackedConv, EngineError> {
     let Conv { inputs, outputs, kernel, stride, .. } = dense.conv;
     let shape = ConvShape { inputs, outputs, kernel, stride };
-    dense.weights.read(|weights, scale| PackedConv::scaled(isa, shape, weights, scale, &dense.bias))
+    let pack = match target.precision {
+        // All of them: in fp32, neither the stem nor the classifier made Lite0 any better.
+        Precision::Bf16 => PackedConv::bf16,
+        Precision::Fp32 | Precision::Int8 => PackedConv::scaled,
+    };
+    dense.weights.read(|weights, scale| pack(target.isa, shape, weights, scale, &dense.bias))
 }
 
 pub(crate) fn pack_depthwise(isa: Isa, depthwise: &Depthwise<'_>) -> Result<PackedDepthwise, EngineError> {

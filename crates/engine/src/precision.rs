@@ -9,7 +9,8 @@ pub enum Precision {
     /// 32-bit floats throughout.
     #[default]
     Fp32,
-    /// Products of 16-bit floats, summed in 32 bits.
+    /// Products of 16-bit floats, summed in 32 bits, in all convolutions but depthwise ones. Activations
+    /// stay 32-bit floats in memory. Faster only where [`Isa::has_bf16`](effigy_kernels::Isa::has_bf16).
     Bf16,
     /// Products of 8-bit integers, summed in 32 bits.
     Int8,

@@ -177,7 +177,7 @@ impl Call<'_> {
         let input = self.layout(value);
         let padding = (conv.pads(input.height).0, conv.pads(input.width).0);
         // Scaling the weights costs inputs × outputs, scaling the activations inputs × pixels.
-        let gate_weights = gate.filter(|_| input.pixels() >= conv.outputs);
+        let gate_weights = gate.filter(|_| packed.gates_input() || input.pixels() >= conv.outputs);
         let gate_input = gate.filter(|_| gate_weights.is_none());
         if let Some(gate) = gate_input {
             let mut slot = self.take(value);

@@ -11,7 +11,7 @@ use effigy_kernels::{
 use effigy_tensor::AlignedBuf;
 
 use crate::error::EngineError;
-use crate::pack::{pack_dense, pack_depthwise};
+use crate::pack::{Target, pack_dense, pack_depthwise};
 use crate::plan::window_halo;
 use crate::program::{self, FusedSum, MaxPool};
 use crate::run::Call;
@@ -32,7 +32,7 @@ pub(crate) struct Separable {
 ///
 /// # Errors
 /// When weights are missing or have the wrong length.
-pub(crate) fn pack(isa: Isa, all: &[program::Separable<'_>]) -> Result<Vec<Separable>, EngineError> {
+pub(crate) fn pack(target: Target, all: &[program::Separable<'_>]) -> Result<Vec<Separable>, EngineError> {
     let mut packed: Vec<Separable> = Vec::with_capacity(all.len());
     for (i, separable) in all.iter().enumerate() {
         let program::Separable { depthwise, pointwise, .. } = separable;
@@ -42,11 +42,11 @@ pub(crate) fn pack(isa: Isa, all: &[program::Separable<'_>]) -> Result<Vec<Separ
         let twin = all[..i].iter().position(same);
         let dense = match twin {
             Some(twin) => Arc::clone(&packed[twin].pointwise.0),
-            None => Arc::new(pack_dense(isa, pointwise)?),
+            None => Arc::new(pack_dense(target, pointwise)?),
         };
         let spatial = match packed.first() {
             Some(first) => Arc::clone(&first.depthwise.0),
-            None => Arc::new(pack_depthwise(isa, depthwise)?),
+            None => Arc::new(pack_depthwise(target.isa, depthwise)?),
         };
         packed.push(Separable {
             value: separable.value,

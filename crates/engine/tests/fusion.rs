@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use effigy_arch::{EfficientDet, EfficientNet, Graph, ParamRole};
-use effigy_engine::{EngineError, Isa, Model, Options};
+use effigy_engine::{EngineError, Isa, Model, Options, Precision};
 use effigy_tensor::Tensor;
 
 /// Values in −1..1 from a linear congruential generator.
@@ -107,6 +107,32 @@ fn detectors_fused_equal_unfused() {
     }
 }
 
+/// Eight bits of significand through some eighty layers of random weights, relative to the output's range.
+const BF16_TOLERANCE: f32 = 0.03;
+
+#[test]
+fn bf16_is_near_fp32_on_every_instruction_set() {
+    for name in ["efficientnet-b0", "efficientnet-lite0", "efficientnetv2-b0", "efficientnet-edgetpu-s"] {
+        let graph = EfficientNet::from_name(name).unwrap().with_classes(20).graph();
+        let parameters = parameters(&graph);
+        let input = input(&graph, 2, 65, 49);
+        let exact = Model::new(&graph, &parameters, &Options::default()).unwrap().run(&input).unwrap();
+        for isa in Isa::available() {
+            for (fuse, threads) in [(true, 1), (true, 2), (false, 1)] {
+                let options =
+                    Options { isa, fuse, threads, precision: Precision::Bf16, ..Options::default() };
+                let model = Model::new(&graph, &parameters, &options).unwrap();
+                assert_eq!(model.precision(), Precision::Bf16);
+                let difference = difference(&model.run(&input).unwrap()[0], &exact[0]);
+                let what = format!("{name} on {}, fused {fuse}: {difference}", isa.name());
+                assert!(difference < BF16_TOLERANCE, "{what}");
+                // Were it smaller, nothing would have been rounded.
+                assert!(difference > TOLERANCE, "{what}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_detectors_neck_and_heads_run_in_few_steps() {
     let graph = EfficientDet::from_name("efficientdet-d0").unwrap().with_classes(4).graph();
@@ -179,13 +205,16 @@ fn threads_and_callers_do_not_change_a_bit() {
     let graph = EfficientNet::from_name("efficientnet-b0").unwrap().graph();
     let parameters = parameters(&graph);
     let input = input(&graph, 1, 75, 96);
-    let run = |threads| {
-        let options = Options { threads, ..Options::default() };
+    let run = |precision, threads| {
+        let options = Options { precision, threads, ..Options::default() };
         Model::new(&graph, &parameters, &options).unwrap().run(&input).unwrap()
     };
-    let one = run(1);
-    assert_eq!(one, run(2));
-    assert_eq!(one, run(5));
+    for precision in [Precision::Fp32, Precision::Bf16] {
+        let one = run(precision, 1);
+        assert_eq!(one, run(precision, 2));
+        assert_eq!(one, run(precision, 5));
+    }
+    let one = run(Precision::Fp32, 1);
     let model = Model::new(&graph, &parameters, &Options { threads: 2, ..Options::default() }).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..4 {

@@ -5,99 +5,16 @@ use std::ops::Range;
 use effigy_tensor::AlignedBuf;
 
 use crate::Cpu;
+use crate::bf16::{Bf16, Cells};
 use crate::epilogue::{Activation, Epilogue, Form};
 use crate::finish::finish_rows;
 use crate::gemm::{MAX_ROWS, Operand, PackedMatrix, Panel, Tile, run_tile};
 use crate::isa::{Isa, Kernel, Simd};
 use crate::layout::{Layout, SharedPtr, View, ViewMut};
 
-/// The shape of a dense convolution (one group).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConvShape {
-    /// Input channels.
-    pub inputs: usize,
-    /// Output channels.
-    pub outputs: usize,
-    /// Height and width of the kernel.
-    pub kernel: usize,
-    /// Step in both directions.
-    pub stride: usize,
-}
+mod packed;
 
-/// A convolution's weights and bias, packed for one instruction set.
-#[derive(Debug)]
-pub struct PackedConv {
-    /// What was packed.
-    pub shape: ConvShape,
-    matrix: PackedMatrix,
-}
-
-impl PackedConv {
-    /// Packs `weights: [O, I, k, k]` and `bias: [O]` for `isa`.
-    ///
-    /// # Panics
-    /// When the lengths do not fit the shape.
-    #[must_use]
-    pub fn new(isa: Isa, shape: ConvShape, weights: &[f32], bias: &[f32]) -> Self {
-        Self::scaled(isa, shape, weights, None, bias)
-    }
-
-    /// As [`new`](Self::new), with the weights of output o multiplied by `scale[o]`: nobody has to copy them
-    /// for that.
-    ///
-    /// # Panics
-    /// When the lengths do not fit the shape.
-    #[must_use]
-    pub fn scaled(isa: Isa, shape: ConvShape, weights: &[f32], scale: Option<&[f32]>, bias: &[f32]) -> Self {
-        let ConvShape { inputs, outputs, kernel, .. } = shape;
-        assert_eq!(weights.len(), outputs * inputs * kernel * kernel, "weights of {shape:?}");
-        assert_eq!(bias.len(), outputs, "bias of {shape:?}");
-        assert!(scale.is_none_or(|scale| scale.len() == outputs), "scale of {shape:?}");
-        // A patch of an NHWC picture lists its values by row, column, channel.
-        let area = kernel * kernel;
-        let matrix = match area {
-            1 => PackedMatrix::transposed(isa.lanes(), inputs, bias, weights, scale),
-            _ => PackedMatrix::new(isa.lanes(), area * inputs, bias, |k, n| {
-                weights[(n * inputs + k % inputs) * area + k / inputs] * scale.map_or(1.0, |scale| scale[n])
-            }),
-        };
-        Self { shape, matrix }
-    }
-
-    /// The name of the kernel that runs it: type, tile (rows × columns) and instruction set.
-    #[must_use]
-    pub fn kernel_name(&self, isa: Isa) -> String {
-        let (rows, columns) = self.matrix.tile(isa);
-        format!("f32 gemm {rows}x{columns} {}", isa.name())
-    }
-
-    /// Bytes held.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        size_of_val(&self.matrix.values[..]) + size_of_val(&self.matrix.bias[..])
-    }
-
-    /// Panels that the output channels are cut into.
-    pub(crate) fn panels(&self) -> usize {
-        self.matrix.panels.len()
-    }
-
-    /// Output channels of the widest panel.
-    pub(crate) fn panel_width(&self) -> usize {
-        self.matrix.panels.iter().map(|panel| self.matrix.width(panel)).max().unwrap_or(0)
-    }
-
-    /// Output channels of some panels.
-    pub(crate) fn columns(&self, panels: Range<usize>) -> Range<usize> {
-        columns_of(&self.matrix.panels[panels])
-    }
-
-    /// Length of the scratch memory that a gated call needs.
-    #[must_use]
-    pub fn scratch_len(&self) -> usize {
-        self.matrix.values.len()
-    }
-}
+pub use packed::{ConvShape, PackedConv};
 
 /// Below this many multiply-accumulates a task is not worth another thread's attention.
 const TASK_MACS: usize = 100_000;
@@ -132,13 +49,18 @@ pub fn conv2d(
     output.clear_halo();
     let Some((gate, scratch)) = gate else {
         let b = &conv.matrix.values;
-        return convolve(cpu, conv, b, input, padding, 0..output.layout.images, output, epilogue);
+        return convolve(cpu, conv, b, input, None, padding, 0..output.layout.images, output, epilogue);
     };
     assert_eq!(conv.shape.kernel, 1, "a gate belongs before a 1×1 convolution");
     assert_eq!(gate.len(), input.layout.images * conv.shape.inputs, "one gate per image and channel");
     for (image, gate) in gate.chunks_exact(conv.shape.inputs).enumerate() {
-        scale_rows(cpu, &conv.matrix, gate, scratch);
-        convolve(cpu, conv, scratch, input, padding, image..image + 1, output, epilogue);
+        let (b, gate) = if conv.gates_input() {
+            (&conv.matrix.values, Some(gate))
+        } else {
+            scale_rows(cpu, &conv.matrix, gate, scratch);
+            (&*scratch, None)
+        };
+        convolve(cpu, conv, b, input, gate, padding, image..image + 1, output, epilogue);
     }
 }
 
@@ -218,6 +140,7 @@ fn convolve(
     conv: &PackedConv,
     b: &[f32],
     input: View<'_>,
+    gate: Option<&[f32]>,
     padding: (usize, usize),
     images: Range<usize>,
     output: &mut ViewMut<'_>,
@@ -238,6 +161,7 @@ fn convolve(
         conv,
         b,
         input,
+        gate,
         padding,
         origin: (0, 0),
         first_pixel: images.start * layout.pixels(),
@@ -278,6 +202,7 @@ pub(crate) unsafe fn convolve_rows(
         conv,
         b: &conv.matrix.values,
         input,
+        gate: None,
         padding,
         origin: (image, first_row),
         first_pixel: 0,
@@ -295,6 +220,8 @@ struct Job<'a> {
     conv: &'a PackedConv,
     b: &'a [f32],
     input: View<'a>,
+    /// Multiplied with the input's channels as they are read; for bf16 only.
+    gate: Option<&'a [f32]>,
     padding: (usize, usize),
     /// Image and output row that the output's first ones are of the whole convolution.
     origin: (usize, usize),
@@ -323,29 +250,32 @@ impl Kernel for Part<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { job, spans, span, .. } = self;
-        let Runs { len, count, .. } = job.runs;
+        let Runs { len, count, operand } = job.runs;
+        let mut cells = Cells::take();
         if count > 1 {
             for run in split(count, spans, span) {
-                self.block(s, run * len..(run + 1) * len);
+                self.block(s, run * len..(run + 1) * len, &mut cells);
             }
-            return;
+            return cells.give_back();
         }
         let rows = |bytes: usize, len: usize| bytes / (size_of::<f32>() * len);
-        let block = rows(BLOCK_OF_A, job.conv.matrix.rows).min(rows(BLOCK_OF_OUTPUT, job.layout.channels));
+        let block = rows(BLOCK_OF_A, operand.segments * operand.segment_len)
+            .min(rows(BLOCK_OF_OUTPUT, job.layout.channels));
         let block = block.max(2 * MAX_ROWS);
         let pixels = split(len, spans, span);
         let blocks = pixels.len().div_ceil(block);
         for i in 0..blocks {
             let part = split(pixels.len(), blocks, i);
-            self.block(s, pixels.start + part.start..pixels.start + part.end);
+            self.block(s, pixels.start + part.start..pixels.start + part.end, &mut cells);
         }
+        cells.give_back();
     }
 }
 
 impl Part<'_> {
     /// Every panel over the pixels of one run, counted from the job's first.
     #[inline(always)]
-    fn block<S: Simd>(&self, s: S, pixels: Range<usize>) {
+    fn block<S: Simd>(&self, s: S, pixels: Range<usize>, cells: &mut Cells) {
         let Self { job, panels, .. } = *self;
         for panels in panels.chunk_by(|a, b| a.vectors == b.vectors) {
             let tiles = pixels.len().div_ceil(S::TILE_ROWS[panels[0].vectors - 1]);
@@ -353,7 +283,8 @@ impl Part<'_> {
             for panels in panels.chunks((GROUP_OF_B / panel_bytes).max(1)) {
                 for i in 0..tiles {
                     let part = split(pixels.len(), tiles, i);
-                    let rows = job.locate(pixels.start + part.start, part.len());
+                    let mut rows = job.locate(pixels.start + part.start, part.len());
+                    job.round(s, &mut rows, cells);
                     job.tile(s, panels, &rows);
                     job.finish(s, panels, &rows);
                 }
@@ -366,6 +297,7 @@ impl Part<'_> {
 struct Rows {
     /// The first patch in the input; the others are evenly spaced.
     a: *const f32,
+    operand: Operand,
     /// The first column of every output pixel.
     out: [*mut f32; MAX_ROWS],
     /// The first column of every residual pixel, if there is a residual.
@@ -387,6 +319,7 @@ impl Job<'_> {
             - padding.1 * conv.shape.inputs;
         let mut rows = Rows {
             a: input.data[a..].as_ptr(),
+            operand: self.runs.operand,
             out: [std::ptr::null_mut(); MAX_ROWS],
             residual: [std::ptr::null(); MAX_ROWS],
             count,
@@ -399,6 +332,15 @@ impl Job<'_> {
             });
         }
         rows
+    }
+
+    /// Where products are of bf16, the rows are rounded, and read from `cells` from then on.
+    #[inline(always)]
+    fn round<S: Simd>(&self, s: S, rows: &mut Rows, cells: &mut Cells) {
+        let Some(bf16) = self.conv.bf16 else { return };
+        // SAFETY: `check` has established that the patches of all output pixels lie within the input.
+        rows.operand = unsafe { bf16.round_rows(s, rows.a, rows.operand, rows.count, self.gate, cells) };
+        rows.a = cells.as_ptr();
     }
 
     /// Adjacent panels of the same width over the rows of a tile: the sums, and what can be done to them in
@@ -415,7 +357,7 @@ impl Job<'_> {
         unsafe {
             let tile = Tile {
                 a: rows.a,
-                operand: self.runs.operand,
+                operand: rows.operand,
                 b: self.b.as_ptr().add(matrix.offset(panel)),
                 bias: matrix.bias.as_ptr().add(panel.column),
                 rows: &rows.out[..rows.count],
@@ -425,7 +367,11 @@ impl Job<'_> {
                 clamp: form.and_then(Form::bounds),
                 residual,
             };
-            run_tile(s, panel.vectors, tile);
+            match self.conv.bf16 {
+                #[cfg(target_arch = "x86_64")]
+                Some(Bf16::Pairs(pairs)) => run_tile(pairs, panel.vectors, tile),
+                _ => run_tile(s, panel.vectors, tile),
+            }
         }
     }
 

@@ -33,6 +33,13 @@ impl Case {
     }
 
     fn run(&self, cpu: &Cpu) {
+        self.compare(cpu, false);
+        self.compare(cpu, true);
+    }
+
+    /// With bf16, the plain form is given the rounded numbers: their products are exact, so that the
+    /// tolerance is the same.
+    fn compare(&self, cpu: &Cpu, bf16: bool) {
         let ConvShape { inputs, outputs, kernel, stride } = self.shape;
         let (height, width) = self.size;
         let pad = self.padding;
@@ -65,7 +72,8 @@ impl Case {
         };
         let gate = noise(self.images * inputs, 5);
 
-        let conv = PackedConv::new(cpu.isa, self.shape, &weights, &bias);
+        let pack = if bf16 { PackedConv::bf16 } else { PackedConv::scaled };
+        let conv = pack(cpu.isa, self.shape, &weights, None, &bias);
         let mut result = vec![f32::NAN; out.len()];
         let mut scratch = AlignedBuf::zeroed(conv.scratch_len());
         let gating = self.gated.then_some((&gate[..], &mut scratch));
@@ -77,6 +85,11 @@ impl Case {
             let mut view = ViewMut::new(&mut gated, dense);
             crate::scale(View::new(&values, dense), &gate, &mut view);
         }
+        let rounded = |values: Vec<f32>| match bf16 {
+            true => values.into_iter().map(crate::bf16::round).collect(),
+            false => values,
+        };
+        let (gated, weights) = (rounded(gated), rounded(weights));
         let expected = naive::conv2d(
             self.shape,
             1,
@@ -91,7 +104,7 @@ impl Case {
         let mut compact = vec![0.0; dense_out.len()];
         crate::copy(View::new(&result, out), &mut ViewMut::new(&mut compact, dense_out));
         for (i, (a, b)) in compact.iter().zip(&expected).enumerate() {
-            let what = format!("{} {:?} {:?}: value {i}", cpu.isa.name(), self.shape, self.size);
+            let what = format!("{} bf16 {bf16} {:?} {:?}: value {i}", cpu.isa.name(), self.shape, self.size);
             assert!((a - b).abs() <= TOLERANCE, "{what}: {a} instead of {b}");
         }
         let halo_is_clear = result.iter().filter(|v| **v == 0.0).count();
@@ -176,15 +189,17 @@ fn results_do_not_depend_on_the_threads() {
         let out = Layout::dense(1, 40, 40, 72);
         let (values, weights, bias) = (noise(input.len(), 1), noise(24 * 72, 2), noise(72, 3));
         let shape = ConvShape { inputs: 24, outputs: 72, kernel: 1, stride: 1 };
-        let conv = PackedConv::new(isa, shape, &weights, &bias);
-        let results = [1, 2, 5].map(|threads| {
-            let mut result = vec![0.0; out.len()];
-            let mut view = ViewMut::new(&mut result, out);
-            let cpu = Cpu::new(isa, threads);
-            let epilogue = Epilogue { activation: Activation::Swish, residual: None };
-            conv2d(&cpu, &conv, View::new(&values, input), (0, 0), None, &mut view, epilogue);
-            result
-        });
-        assert!(results[0] == results[1] && results[1] == results[2]);
+        for pack in [PackedConv::scaled, PackedConv::bf16] {
+            let conv = pack(isa, shape, &weights, None, &bias);
+            let results = [1, 2, 5].map(|threads| {
+                let mut result = vec![0.0; out.len()];
+                let mut view = ViewMut::new(&mut result, out);
+                let cpu = Cpu::new(isa, threads);
+                let epilogue = Epilogue { activation: Activation::Swish, residual: None };
+                conv2d(&cpu, &conv, View::new(&values, input), (0, 0), None, &mut view, epilogue);
+                result
+            });
+            assert!(results[0] == results[1] && results[1] == results[2]);
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod bf16;
 mod conv;
 mod depthwise;
 mod elementwise;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use effigy_tensor::AlignedBuf;
 
-use crate::isa::{Isa, Kernel, Simd};
+use crate::bf16::Bf16;
+use crate::isa::{Dot, DotKernel, Isa, Kernel, Simd};
 use crate::pool::ThreadPool;
 
 /// Chains of dependent multiply-adds: more than latency × ports of any current core, and few enough
@@ -22,18 +23,34 @@ const REPEATS: usize = 200;
 /// a multiply-add counted as two. Measured, which takes about 0.1 s.
 #[must_use]
 pub fn flops(isa: Isa, threads: usize) -> f64 {
+    2.0 * (isa.lanes() * CHAINS * LINKS) as f64 * per_second(threads, || isa.run(Chains))
+}
+
+/// As [`flops`], of bf16 that are summed in `f32`; the same where the processor multiplies no bf16.
+#[must_use]
+pub fn bf16_flops(isa: Isa, threads: usize) -> f64 {
+    match Bf16::of(isa) {
+        #[cfg(target_arch = "x86_64")]
+        Bf16::Pairs(pairs) => {
+            4.0 * (isa.lanes() * CHAINS * LINKS) as f64 * per_second(threads, || pairs.enter(PairChains))
+        }
+        Bf16::Singles => flops(isa, threads),
+    }
+}
+
+/// How often a second `threads` threads together do `work`.
+fn per_second(threads: usize, work: impl Fn() -> f32 + Sync) -> f64 {
     let threads = threads.max(1);
     let pool = ThreadPool::new(threads);
     let run = || {
         let start = Instant::now();
         pool.run(threads, |_| {
-            black_box(isa.run(Chains));
+            black_box(work());
         });
         start.elapsed()
     };
     let best = (0..REPEATS).map(|_| run()).min().unwrap_or(Duration::MAX);
-    let operations = 2 * threads * CHAINS * LINKS * isa.lanes();
-    operations as f64 / best.as_secs_f64()
+    threads as f64 / best.as_secs_f64()
 }
 
 /// Sums of what is loaded: as many as hide the latency of adding.
@@ -128,6 +145,34 @@ impl Kernel for Chains {
     }
 }
 
+/// Sums of products of pairs: every link adds ½ to a value.
+struct PairChains;
+
+impl DotKernel for PairChains {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<D: Dot>(self, d: D) -> f32 {
+        let s = d.simd();
+        // Two bf16 of ½ each.
+        let half = s.splat(black_box(f32::from_bits(0x3f00_3f00)));
+        let mut chains = [s.splat(0.0); CHAINS];
+        for _ in 0..LINKS {
+            for chain in &mut chains {
+                *chain = d.dot(half, half, *chain);
+            }
+        }
+        let mut sum = chains[0];
+        for chain in &chains[1..] {
+            sum = s.add(sum, *chain);
+        }
+        let mut first = 0.0;
+        // SAFETY: one value is written to one value.
+        unsafe { s.store_first(&raw mut first, 1, sum) };
+        first
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,8 +190,19 @@ mod tests {
     fn the_chains_are_really_computed() {
         for isa in Isa::available() {
             assert_eq!(isa.run(Chains), CHAINS as f32);
-            let flops = flops(isa, 1);
-            assert!(flops > 1e8 && flops < 1e13, "{isa:?}: {flops}");
+            for flops in [flops(isa, 1), bf16_flops(isa, 1)] {
+                assert!(flops > 1e8 && flops < 1e13, "{isa:?}: {flops}");
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn the_chains_of_pairs_are_really_computed() {
+        for isa in Isa::available() {
+            if let Bf16::Pairs(pairs) = Bf16::of(isa) {
+                assert_eq!(pairs.enter(PairChains), (CHAINS * LINKS) as f32 * 0.5);
+            }
         }
     }
 }

@@ -72,6 +72,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
+    options.machine.warn();
     let start = Instant::now();
     let (network, loaded, quantisation) = network(options)?;
     let reading = start.elapsed();
@@ -115,7 +116,10 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
     };
     // Before the machine's limits are measured, which takes memory too.
     let peak_rss_mb = measure::peak_rss_mb();
-    let peak = peak::flops(engine.isa, engine.threads);
+    let peak = match engine.precision {
+        Precision::Bf16 => peak::bf16_flops(engine.isa, engine.threads),
+        Precision::Fp32 | Precision::Int8 => peak::flops(engine.isa, engine.threads),
+    };
     let macs = graph.macs(height, width);
     let median = percentile(&times, 0.5);
     let result = Figures {

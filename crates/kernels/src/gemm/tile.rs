@@ -1,6 +1,6 @@
 //! The register tile: a few rows of A against one panel of B, accumulated in registers.
 
-use crate::isa::{Kernel, Simd};
+use crate::isa::{Dot, DotKernel, Simd};
 
 /// How a row of A lies in memory.
 #[derive(Clone, Copy, Debug)]
@@ -53,11 +53,9 @@ struct TileKernel<'a, const ROWS: usize, const VECTORS: usize>(Tile<'a>);
 // Loops over array indices, not closures: a closure that is not inlined would be compiled without the
 // instruction set.
 #[allow(clippy::needless_range_loop)]
-impl<const ROWS: usize, const VECTORS: usize> Kernel for TileKernel<'_, ROWS, VECTORS> {
-    type Output = ();
-
+impl<const ROWS: usize, const VECTORS: usize> TileKernel<'_, ROWS, VECTORS> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn compute<S: Simd, D: Dot<S = S>>(self, s: S, d: D) {
         let Tile { a: start, operand, b, panels, bias, rows, first, columns, clamp, residual } = self.0;
         let Operand { pitch, segments, segment_pitch, segment_len } = operand;
         let mut b = b;
@@ -85,7 +83,7 @@ impl<const ROWS: usize, const VECTORS: usize> Kernel for TileKernel<'_, ROWS, VE
                         for row in 0..ROWS {
                             let x = s.splat(*a.add(row * pitch));
                             for v in 0..VECTORS {
-                                acc[row][v] = s.fma(x, column[v], acc[row][v]);
+                                acc[row][v] = d.dot(x, column[v], acc[row][v]);
                             }
                         }
                         a = a.add(1);
@@ -141,24 +139,33 @@ impl<const ROWS: usize, const VECTORS: usize> Kernel for TileKernel<'_, ROWS, VE
     }
 }
 
-type TileFn<S> = fn(S, Tile<'_>);
+impl<const ROWS: usize, const VECTORS: usize> DotKernel for TileKernel<'_, ROWS, VECTORS> {
+    type Output = ();
 
-fn enter<S: Simd, const ROWS: usize, const VECTORS: usize>(s: S, tile: Tile<'_>) {
-    s.vectorize(TileKernel::<ROWS, VECTORS>(tile));
+    #[inline(always)]
+    fn run<D: Dot>(self, d: D) {
+        self.compute(d.simd(), d);
+    }
+}
+
+type TileFn<D> = fn(D, Tile<'_>);
+
+fn enter<D: Dot, const ROWS: usize, const VECTORS: usize>(d: D, tile: Tile<'_>) {
+    d.enter(TileKernel::<ROWS, VECTORS>(tile));
 }
 
 /// The tiles of one width, for every number of rows.
 macro_rules! tiles {
-    ($vectors:literal: $($rows:literal)*) => { [$(enter::<S, $rows, $vectors>),*] };
+    ($vectors:literal: $($rows:literal)*) => { [$(enter::<D, $rows, $vectors>),*] };
 }
 
-struct Table<S>(std::marker::PhantomData<S>);
+struct Table<D>(std::marker::PhantomData<D>);
 
-impl<S: Simd> Table<S> {
-    const ONE: [TileFn<S>; 14] = tiles!(1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
-    const TWO: [TileFn<S>; 14] = tiles!(2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
-    const THREE: [TileFn<S>; 9] = tiles!(3: 1 2 3 4 5 6 7 8 9);
-    const FOUR: [TileFn<S>; 6] = tiles!(4: 1 2 3 4 5 6);
+impl<D: Dot> Table<D> {
+    const ONE: [TileFn<D>; 14] = tiles!(1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+    const TWO: [TileFn<D>; 14] = tiles!(2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+    const THREE: [TileFn<D>; 9] = tiles!(3: 1 2 3 4 5 6 7 8 9);
+    const FOUR: [TileFn<D>; 6] = tiles!(4: 1 2 3 4 5 6);
 }
 
 /// Computes `tile.rows.len()` rows of panels `vectors` wide.
@@ -168,12 +175,12 @@ impl<S: Simd> Table<S> {
 /// has values; `bias` for the panels' widths; every pointer of `rows` writable (and of `residual`, of which
 /// there are as many, readable) for `columns` values from `first` on; and `columns` must reach into the
 /// last panel's last vector without passing it.
-pub(crate) unsafe fn run_tile<S: Simd>(s: S, vectors: usize, tile: Tile<'_>) {
-    let table: &[TileFn<S>] = match vectors {
-        1 => &Table::<S>::ONE,
-        2 => &Table::<S>::TWO,
-        3 => &Table::<S>::THREE,
-        _ => &Table::<S>::FOUR,
+pub(crate) unsafe fn run_tile<D: Dot>(d: D, vectors: usize, tile: Tile<'_>) {
+    let table: &[TileFn<D>] = match vectors {
+        1 => &Table::<D>::ONE,
+        2 => &Table::<D>::TWO,
+        3 => &Table::<D>::THREE,
+        _ => &Table::<D>::FOUR,
     };
-    table[tile.rows.len() - 1](s, tile);
+    table[tile.rows.len() - 1](d, tile);
 }

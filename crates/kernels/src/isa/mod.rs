@@ -7,6 +7,9 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512bf16;
+mod dot;
 pub mod int;
 mod portable;
 
@@ -14,6 +17,9 @@ mod portable;
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512bf16::Avx512Bf16;
+pub(crate) use dot::{Dot, DotKernel};
 pub use portable::Portable;
 
 /// What kernels need of a vector of `f32`s.
@@ -177,6 +183,12 @@ impl Isa {
             Self::Avx2(_) => Avx2::TILE_ROWS,
             Self::Portable(_) => Portable::TILE_ROWS,
         }
+    }
+
+    /// Whether the processor has instructions for products of bf16.
+    #[must_use]
+    pub fn has_bf16(self) -> bool {
+        crate::bf16::Bf16::of(self).is_native()
     }
 
     /// Values in a vector.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use effigy::Isa;
+use effigy::{Isa, Precision};
 use serde::Serialize;
 
 use super::measure::milliseconds;
@@ -37,8 +37,8 @@ pub(super) struct Figures {
 
 impl Figures {
     pub(super) fn format(&self, isa: Isa, peak: f64, start: Option<&Start>) -> String {
-        let Self { model, height, width, batch, threads, precision, runs, median_ms, min_ms, p90_ms, .. } =
-            self;
+        let precision = self.numbers(isa);
+        let Self { model, height, width, batch, threads, runs, median_ms, min_ms, p90_ms, .. } = self;
         let memory =
             self.peak_rss_mb.map(|mb| format!("  memory   {mb:.0} MB at most\n")).unwrap_or_default();
         let share = 100.0 * self.share_of_limit;
@@ -62,9 +62,16 @@ impl Figures {
         )
     }
 
+    /// The precision, and whether it costs what its name promises.
+    fn numbers(&self, isa: Isa) -> String {
+        let emulated = self.precision == Precision::Bf16.name() && !isa.has_bf16();
+        format!("{}{}", self.precision, if emulated { " without its instructions" } else { "" })
+    }
+
     /// What was measured, in a line.
     pub(super) fn subtitle(&self, isa: Isa, peak: f64) -> String {
-        let Self { height, width, batch, threads, precision, median_ms, share_of_limit, .. } = self;
+        let precision = self.numbers(isa);
+        let Self { height, width, batch, threads, median_ms, share_of_limit, .. } = self;
         let plural = if *threads == 1 { "" } else { "s" };
         format!(
             "{height}×{width}, batch {batch}, {threads} thread{plural}, {}, {precision} · {median_ms:.2} ms median · \
