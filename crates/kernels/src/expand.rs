@@ -35,7 +35,8 @@ pub fn expand_scratch_len(
     conv: &PackedDepthwise,
     output: &Layout,
 ) -> usize {
-    cpu.pool.threads() * Cut::new(expansion, conv, output).kept_len(&expansion.expanded)
+    let threads = cpu.pool.threads();
+    threads * Cut::new(threads, expansion, conv, output).kept_len(&expansion.expanded)
 }
 
 /// `depthwise(activation(weights ∗ input + bias))`: [`conv2d`](crate::conv2d), then
@@ -62,17 +63,12 @@ pub fn expand_depthwise(
     assert!(scratch.len() >= needed, "scratch for {expanded:?}");
     output.clear_halo();
     let job = Job::new(conv, output, activation, sums);
-    let cut = Cut::new(expansion, conv, &layout);
+    let cut = Cut::new(cpu.pool.threads(), expansion, conv, &layout);
     let kept_len = cut.kept_len(&expanded);
     let scratch = SharedPtr::new(scratch);
     let groups = expand.panels().div_ceil(cut.panels);
     let parts = PartialSums::parts(layout.height);
-    // Rows at the border of two tasks are computed twice, so there are no more tasks than threads need.
-    let row_tasks = match cpu.pool.threads() {
-        1 => 1,
-        _ if cut.rows >= conv.reach(layout.height) => 1,
-        threads => parts.min(2 * threads),
-    };
+    let row_tasks = cut.row_tasks;
     cpu.pool.run_with_thread(layout.images * row_tasks * groups, |thread, task| {
         let (rest, group) = (task / groups, task % groups);
         let (image, row_task) = (rest / row_tasks, rest % row_tasks);
@@ -121,20 +117,32 @@ struct Cut {
     rows: usize,
     /// Output rows that those are enough for.
     step: usize,
+    /// Tasks that an image's rows are shared by.
+    row_tasks: usize,
 }
 
+/// Tasks for each thread where panels are shared, so that all end at about the same time.
+const TASKS_PER_THREAD: usize = 4;
+
 impl Cut {
-    fn new(
-        Expansion { expand, expanded, .. }: &Expansion<'_>,
-        conv: &PackedDepthwise,
-        output: &Layout,
-    ) -> Self {
+    fn new(threads: usize, expansion: &Expansion<'_>, conv: &PackedDepthwise, output: &Layout) -> Self {
+        let Expansion { expand, expanded, .. } = expansion;
+        // Rows at the border of two tasks are computed twice, so there are no more tasks than threads need;
+        // where rows are few, threads share the panels instead.
+        let parts = PartialSums::parts(output.height);
+        let (row_tasks, groups) = match threads {
+            1 => (1, 1),
+            _ if parts == 1 => (1, TASKS_PER_THREAD * threads),
+            _ => (parts.min(2 * threads), 1),
+        };
         let panel_row = size_of::<f32>() * expanded.row_pitch() / expanded.channels * expand.panel_width();
         // Panels before rows: the input is read once for all panels of a group.
         let least = conv.reach(2.min(output.height));
-        let panels = (KEPT / (least * panel_row)).clamp(1, expand.panels());
+        let fitting = (KEPT / (least * panel_row)).max(1);
+        let panels = fitting.min(expand.panels().div_ceil(groups));
         let rows = (KEPT / (panels * panel_row)).clamp(least, conv.reach(output.height).max(least));
-        Self { panels, channels: panels * expand.panel_width(), rows, step: conv.outputs(rows) }
+        let channels = panels * expand.panel_width();
+        Self { panels, channels, rows, step: conv.outputs(rows), row_tasks }
     }
 
     /// Values of the activation between the convolutions that a thread keeps.
@@ -336,7 +344,7 @@ mod tests {
             let expanded = output.with_halo(Halo { top: 1, bottom: 1, left: 1, right: 1 });
             let expansion =
                 Expansion { expand: &expand, activation: Activation::Relu, padding: (0, 0), expanded };
-            let cut = Cut::new(&expansion, &conv, &output);
+            let cut = Cut::new(1, &expansion, &conv, &output);
             (cut.panels == expand.panels(), cut.rows == size.0 + 2)
         };
         assert_eq!(cut((9, 7), 144), (true, true), "everything is kept");
