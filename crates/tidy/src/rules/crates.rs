@@ -7,6 +7,7 @@ const LAYERS: &[&[&str]] = &[
     &["tensor", "arch"],
     &["vision", "weights", "kernels"],
     &["engine", "eval", "data"],
+    &["train"],
     &["effigy"],
     &["cli"],
     // Reads files and belongs to no crate; nothing may depend on it.
