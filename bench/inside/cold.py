@@ -10,11 +10,10 @@ from engines import ENGINES, Task
 def main() -> None:
     described = json.loads(sys.argv[2])
     (form,) = described.pop("forms")
-    picture = numpy.fromfile(described.pop("picture"), "float32")
+    picture = numpy.fromfile(described.pop("picture"), "float32").reshape(1, 3, described["size"], -1)
     del described["noise"], described["reference"]
-    task = Task(**described)
-    engine = ENGINES[sys.argv[1]](task, form)
-    engine.feed(picture.reshape(1, 3, task.size, task.size))
+    engine = ENGINES[sys.argv[1]](Task(**described, picture=picture), form)
+    engine.feed(picture)
     engine.run()
     print("answer", json.dumps({"first": float(engine.outputs()[0].reshape(-1)[0])}), flush=True)
 

@@ -21,6 +21,7 @@ class Task:
     threads: int
     batch: int
     files: dict[str, str]
+    picture: numpy.ndarray
 
 
 class OnnxRuntime:
@@ -138,7 +139,8 @@ class Torch:
         if task.precision == "bf16":
             need_bf16()
             self.type = torch.bfloat16
-        model = build(MODELS[task.network]).to(memory_format=torch.channels_last, dtype=self.type)
+        model = build(MODELS[task.network], torch.from_numpy(task.picture))
+        model = model.to(memory_format=torch.channels_last, dtype=self.type)
         shape = (task.batch, 3, task.size, task.size)
         self.feed(numpy.zeros(shape, "float32"))
         self.model = self.prepared(model)

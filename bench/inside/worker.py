@@ -33,10 +33,10 @@ def main() -> None:
     engine, described = sys.argv[1], json.loads(sys.argv[2])
     forms = described.pop("forms")
     values = {name: numpy.fromfile(described.pop(name), "float32") for name in ["picture", "noise", "reference"]}
-    picture, noise, reference = values.values()
-    task = Task(**described)
-    shape = (1, 3, task.size, task.size)
-    picture, noise = (numpy.repeat(values.reshape(shape), task.batch, 0) for values in (picture, noise))
+    shape = (1, 3, described["size"], described["size"])
+    picture, noise, reference = values["picture"].reshape(shape), values["noise"].reshape(shape), values["reference"]
+    task = Task(**described, picture=picture)
+    picture, noise = (numpy.repeat(values, task.batch, 0) for values in (picture, noise))
     try:
         run, form = fastest(ENGINES[engine], task, forms, picture, reference)
     except Exception as error:  # Whatever a library raises is its reason.

@@ -13,6 +13,7 @@ use crate::{Cpu, Isa};
 /// What is kept of the activation between the convolutions should fit in this many bytes, well within the
 /// second-level cache.
 const KEPT: usize = 224 << 10;
+
 /// A dense convolution and the depthwise one that reads it.
 #[derive(Clone, Copy, Debug)]
 pub struct Expansion<'a> {
@@ -121,25 +122,24 @@ struct Cut {
     row_tasks: usize,
 }
 
-/// Tasks for each thread where panels are shared, so that all end at about the same time.
-const TASKS_PER_THREAD: usize = 4;
+/// By how much of a task the last thread is late.
+const LATE: f32 = 0.15;
+/// What a group of panels costs beside its arithmetic, in panels: reading the input, and in every tile as much as
+/// multiplying so many rows of the matrix.
+const READ: f32 = 0.2;
+const ENTER: f32 = 20.0;
 
 impl Cut {
     fn new(threads: usize, expansion: &Expansion<'_>, conv: &PackedDepthwise, output: &Layout) -> Self {
         let Expansion { expand, expanded, .. } = expansion;
-        // Rows at the border of two tasks are computed twice, so there are no more tasks than threads need;
-        // where rows are few, threads share the panels instead.
-        let parts = PartialSums::parts(output.height);
-        let (row_tasks, groups) = match threads {
-            1 => (1, 1),
-            _ if parts == 1 => (1, TASKS_PER_THREAD * threads),
-            _ => (parts.min(2 * threads), 1),
-        };
         let panel_row = size_of::<f32>() * expanded.row_pitch() / expanded.channels * expand.panel_width();
         // Panels before rows: the input is read once for all panels of a group.
         let least = conv.reach(2.min(output.height));
-        let fitting = (KEPT / (least * panel_row)).max(1);
-        let panels = fitting.min(expand.panels().div_ceil(groups));
+        let fitting = (KEPT / (least * panel_row)).clamp(1, expand.panels());
+        let (row_tasks, panels) = match threads {
+            1 => (1, fitting),
+            _ => share(threads, expand, conv, output, fitting),
+        };
         let rows = (KEPT / (panels * panel_row)).clamp(least, conv.reach(output.height).max(least));
         let channels = panels * expand.panel_width();
         Self { panels, channels, rows, step: conv.outputs(rows), row_tasks }
@@ -149,6 +149,34 @@ impl Cut {
     fn kept_len(&self, expanded: &Layout) -> usize {
         self.rows * (expanded.row_pitch() / expanded.channels) * self.channels
     }
+}
+
+/// Into how many tasks the rows of an image are cut, and how many panels a task computes, at most `fitting`, so that
+/// threads end early. Rows at the border of two tasks are computed twice; every group of panels reads the input again.
+fn share(
+    threads: usize,
+    expand: &PackedConv,
+    conv: &PackedDepthwise,
+    output: &Layout,
+    fitting: usize,
+) -> (usize, usize) {
+    let panels = expand.panels();
+    let group_cost = (READ + ENTER / expand.rows() as f32) / panels as f32;
+    let parts = PartialSums::parts(output.height);
+    let twice = (2 * conv.reach(1)).saturating_sub(conv.reach(2)) as f32 / conv.reach(output.height) as f32;
+    let mut best = (f32::INFINITY, (1, fitting));
+    for row_tasks in (0..=parts.ilog2()).map(|doublings| 1 << doublings) {
+        for group in 1..=fitting {
+            let groups = panels.div_ceil(group);
+            let tasks = output.images * row_tasks * groups;
+            let work = 1.0 + twice * (row_tasks - 1) as f32 + group_cost * groups as f32;
+            let time = work / tasks as f32 * (tasks.div_ceil(threads) as f32 + LATE);
+            if time < best.0 {
+                best = (time, (row_tasks, group));
+            }
+        }
+    }
+    best.1
 }
 
 /// Some channels of the activation between the convolutions, of one image: a ring of rows is in memory.

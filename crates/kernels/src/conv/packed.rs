@@ -106,6 +106,11 @@ impl PackedConv {
         size_of_val(&self.matrix.values[..]) + size_of_val(&self.matrix.bias[..])
     }
 
+    /// Rows of the matrix: values in a patch.
+    pub(crate) fn rows(&self) -> usize {
+        self.matrix.rows
+    }
+
     /// Panels that the output channels are cut into.
     pub(crate) fn panels(&self) -> usize {
         self.matrix.panels.len()

@@ -1,5 +1,7 @@
 //! Weights as signed bytes.
 
+use std::ops::{Add, Neg};
+
 /// Weights of a convolution as signed bytes, with a scale for every output channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantWeights {
@@ -20,13 +22,27 @@ const MAX_SUM: i32 = 128;
 /// in one 16-bit integer and the others in another.
 #[must_use]
 pub fn fits(weights: &[i8]) -> bool {
-    weights.chunks(GROUP).all(|group| {
-        let sum = |positive: bool, half: usize| -> i32 {
-            let ours = group.iter().enumerate().filter(|(i, w)| i / 2 % 2 == half && (**w > 0) == positive);
-            ours.map(|(_, w)| i32::from(*w)).sum()
-        };
-        [0, 1].into_iter().all(|half| sum(true, half) <= MAX_SUM && sum(false, half) >= -MAX_SUM)
-    })
+    largest_sum(weights.iter().map(|w| i32::from(*w))) <= MAX_SUM
+}
+
+/// The largest sum, positive or negative, of weights whose products are added in one 16-bit integer.
+fn largest_sum<T: Copy + Default + PartialOrd + Add<Output = T> + Neg<Output = T>>(
+    weights: impl Iterator<Item = T>,
+) -> T {
+    let zero = T::default();
+    let (mut largest, mut sums) = (zero, [[zero; 2]; 2]);
+    for (i, weight) in weights.enumerate() {
+        if i % GROUP == 0 {
+            sums = [[zero; 2]; 2];
+        }
+        let [positive, negative] = &mut sums[i / 2 % 2];
+        let (sum, more) = if weight > zero { (positive, weight) } else { (negative, -weight) };
+        *sum = *sum + more;
+        if *sum > largest {
+            largest = *sum;
+        }
+    }
+    largest
 }
 
 /// Values along the sum that are multiplied in one step.
@@ -37,20 +53,31 @@ impl QuantWeights {
     /// they are summed, each in the finest steps under which it [`fits`].
     #[must_use]
     pub fn summed<'a>(rows: impl Iterator<Item = &'a [f32]>) -> Self {
-        Self::new(rows, fits)
+        // Each of the four weights of a sum is rounded by half a step at most.
+        let least = |row: &[f32]| largest_sum(row.iter().copied()) / (MAX_SUM + 2) as f32;
+        Self::new(rows, least, fits)
     }
 
     /// Weights whose products are summed in 32 bits: any bytes fit.
     #[must_use]
     pub fn free<'a>(rows: impl Iterator<Item = &'a [f32]>) -> Self {
-        Self::new(rows, |_| true)
+        Self::new(rows, |_| 0.0, |_| true)
     }
 
-    fn new<'a>(rows: impl Iterator<Item = &'a [f32]>, fits: impl Fn(&[i8]) -> bool) -> Self {
+    /// No row fits in finer steps than `least` of it.
+    fn new<'a>(
+        rows: impl Iterator<Item = &'a [f32]>,
+        least: impl Fn(&[f32]) -> f32,
+        fits: impl Fn(&[i8]) -> bool,
+    ) -> Self {
         let mut quantised = Self { values: Vec::new(), scales: Vec::new() };
         for row in rows {
             let largest = row.iter().fold(0.0_f32, |max, weight| max.max(weight.abs()));
             let mut scale = (largest / 127.0).max(MIN_SCALE);
+            let least = least(row);
+            while scale < least {
+                scale *= STEP;
+            }
             let start = quantised.values.len();
             loop {
                 quantised.values.truncate(start);
