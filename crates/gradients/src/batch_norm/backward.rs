@@ -14,8 +14,8 @@ use crate::lanes::{count, load, store};
 /// own on the way back.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming<'a> {
-    /// `[N, H, W, C]`.
-    pub map: View<'a>,
+    /// `[N, H, W, C]`; none where only the means were read.
+    pub map: Option<View<'a>>,
     /// `[N, C]`.
     pub gate: Option<&'a [f32]>,
     /// `[N, C]`.
@@ -42,7 +42,7 @@ pub fn batch_norm_backward(
 ) {
     let x = input.layout;
     let channels = x.channels;
-    assert!(x.same_shape(&d_output.map.layout), "{:?} for {x:?}", d_output.map.layout);
+    assert!(d_output.map.is_none_or(|map| x.same_shape(&map.layout)), "{:?} for {x:?}", d_output.map);
     for per_image in [d_output.gate, d_output.spread].into_iter().flatten() {
         assert_eq!(per_image.len(), x.images * channels, "one value per image and channel");
     }
@@ -136,14 +136,15 @@ impl Pass<'_> {
         let Self { input, d_output: Incoming { map, gate, spread }, to, blocks, activation } = *self;
         let channels = to.channels;
         let (image, rows) = blocks.at(task);
-        let dense = input.layout.is_dense() && map.layout.is_dense() && to.is_dense();
+        let map_is_dense = map.is_none_or(|map| map.layout.is_dense());
+        let dense = input.layout.is_dense() && map_is_dense && to.is_dense();
         let (stretches, pixels) = blocks.stretches(task, dense);
         for stretch in 0..stretches {
             let y = rows.start + stretch;
             let stretch = Stretch {
                 activation,
                 x: input.data[input.layout.index(image, y, 0)..].as_ptr(),
-                d: map.data[map.layout.index(image, y, 0)..].as_ptr(),
+                d: map.map(|map| map.data[map.layout.index(image, y, 0)..].as_ptr()),
                 gate: gate.map(|gate| gate[image * channels..].as_ptr()),
                 spread: spread.map(|spread| spread[image * channels..].as_ptr()),
                 pixels,
@@ -159,7 +160,7 @@ impl Pass<'_> {
 struct Stretch {
     activation: Activation,
     x: *const f32,
-    d: *const f32,
+    d: Option<*const f32>,
     gate: Option<*const f32>,
     spread: Option<*const f32>,
     pixels: usize,
@@ -175,7 +176,13 @@ impl Stretch {
     unsafe fn incoming<S: Simd>(&self, s: S, at: usize, c: usize, n: usize) -> S::V {
         // SAFETY: the caller's promise.
         unsafe {
-            let d = load(s, self.d.add(at), n);
+            let Some(d) = self.d else {
+                return match self.spread {
+                    Some(spread) => load(s, spread.add(c), n),
+                    None => s.splat(0.0),
+                };
+            };
+            let d = load(s, d.add(at), n);
             match (self.gate, self.spread) {
                 (None, None) => d,
                 (Some(gate), None) => s.mul(d, load(s, gate.add(c), n)),

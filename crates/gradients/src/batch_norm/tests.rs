@@ -91,7 +91,7 @@ fn gradients_equal_the_slope_of_the_forward_pass() {
             let mut dx = vec![9.0; to.len()];
             let (mut d_weight, mut d_bias) = (vec![0.0; channels], vec![0.0; channels]);
             let incoming = Incoming {
-                map: View::new(&case.d, layout),
+                map: Some(View::new(&case.d, layout)),
                 gate: Some(&case.gate),
                 spread: Some(&case.spread),
             };
