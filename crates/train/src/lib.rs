@@ -4,8 +4,10 @@
 //! outputs from them, and the gradients of a loss. Everything else (losses, optimisers, schedules, averages,
 //! checkpoints) reads and writes that memory and knows no device.
 
+mod cpu;
 mod device;
 mod parameters;
 
+pub use cpu::{CpuDevice, CpuOptions};
 pub use device::{Device, DeviceError, Pass};
 pub use parameters::{Parameters, Slot};
