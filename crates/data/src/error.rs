@@ -15,18 +15,22 @@ pub enum DataError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The header of a `labels.tsv` lacks a column.
-    #[error("{path}:1: no column `{column}`; the first line must name the columns `file` and `class_index`, tab-separated", path = path.display())]
+    /// The header of a list lacks a column.
+    #[error(
+        "{path}:1: no column `{column}`; the first line must name the columns `file` and `class_index` (a number \
+         from 0) or `label` (a name), with tabs between them in a .tsv",
+        path = path.display()
+    )]
     MissingColumn {
-        /// The labels file.
+        /// The list.
         path: PathBuf,
         /// The column that is not there.
         column: &'static str,
     },
-    /// A line of a `labels.tsv` cannot be understood.
+    /// A line of a list cannot be understood.
     #[error("{path}:{line}: {problem}", path = path.display())]
     Line {
-        /// The labels file.
+        /// The list.
         path: PathBuf,
         /// The line, counted from 1.
         line: usize,
@@ -55,19 +59,19 @@ pub enum DataError {
         problems: Vec<Problem>,
     },
     /// There are no pictures.
-    #[error("{path}: no pictures; it needs a `labels.tsv` with lines, or a folder of pictures for each class", path = path.display())]
+    #[error("{path}: no pictures; it needs a `labels.tsv` or `labels.csv` with lines, or a folder of pictures for each class, of which `train` may hold those to learn from", path = path.display())]
     Empty {
         /// The data set's folder.
         path: PathBuf,
     },
 }
 
-/// What is wrong with a line of a `labels.tsv`.
+/// What is wrong with a line of a list.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineProblem {
     /// Fewer fields than the header has columns.
-    #[error("has {found} tab-separated fields, but the header has {expected}")]
+    #[error("has {found} fields, but the header has {expected}")]
     Fields {
         /// Fields on the line.
         found: usize,
@@ -77,18 +81,24 @@ pub enum LineProblem {
     /// The class is no number.
     #[error("class_index `{0}` is no whole number from 0")]
     Class(String),
+    /// The class has no name.
+    #[error("the label is empty")]
+    NoLabel,
+    /// The list has splits, but the line names none.
+    #[error("the split is empty")]
+    NoSplit,
     /// The picture does not exist.
     #[error("the picture {path} is not there", path = .0.display())]
     NoPicture(PathBuf),
 }
 
-/// Something in a detection data set that cannot be used.
+/// Something in a data set that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path}: {place}: {kind}", path = path.display())]
+#[error("{path}{separator}{place}: {kind}", path = path.display(), separator = if place.is_empty() { "" } else { ": " })]
 pub struct Problem {
     /// The file.
     pub path: PathBuf,
-    /// Where in the file: `annotation 12`, `line 34`.
+    /// Where in the file: `annotation 12`, `line 34`; empty for the whole of it.
     pub place: String,
     /// What is wrong.
     pub kind: ProblemKind,
@@ -124,6 +134,27 @@ pub enum ProblemKind {
     /// The box encloses nothing of the picture.
     #[error("the box has no area within the picture ({0})")]
     DegenerateBox(String),
+    /// A line of a list cannot be used.
+    #[error("{0}")]
+    Line(LineProblem),
+    /// An annotation file is not the XML that it should be.
+    #[error("{0}")]
+    Malformed(String),
+    /// The picture cannot be read.
+    #[error("{0}")]
+    Picture(String),
+    /// The picture has another size than the annotations tell, so that boxes would be in the wrong places.
+    #[error(
+        "the picture has {}×{} pixels, but is annotated as {}×{}; mend the annotation, or the picture's \
+         orientation",
+        found[0], found[1], annotated[0], annotated[1]
+    )]
+    OtherSize {
+        /// Width and height in pixels, upright.
+        found: [usize; 2],
+        /// Width and height as annotated.
+        annotated: [usize; 2],
+    },
     /// An element of an annotation file is missing or not what it should be.
     #[error("<{0}> is missing or cannot be read")]
     Element(&'static str),

@@ -24,14 +24,15 @@ mod preprocess;
 mod resize;
 
 pub use boxes::{CocoBox, PixelBox};
-pub use decode::{EXTENSIONS, Limits, decode_bytes, decode_file};
+pub use decode::{Decoded, EXTENSIONS, Limits, decode_bytes, decode_file, decode_telling};
 pub use detection::{
     Candidates, Clip, Level, NotFinite, PostProcessing, ScoredBox, Share, Suppression, Workers, detections,
     detections_shared,
 };
 pub use draw::{EncodeError, Mark, PictureFormat, class_colour, draw, encode};
 pub use error::VisionError;
-pub use letterbox::{InputBox, Placement, letterbox, letterbox_into};
+pub use letterbox::{InputBox, Placement, fill_into, letterbox, letterbox_into, place_into};
+pub use normalised::normalise_into;
 pub use picture::Picture;
 pub use preprocess::{preprocess, preprocess_into};
 pub use resize::resize;

@@ -1,9 +1,11 @@
 //! The commands: each with its options, what it does and its tests in a file of its own.
 
+mod anchors;
 mod bench;
 mod classify;
 mod convert;
 mod detect;
+mod doctor;
 mod eval;
 mod features;
 mod inspect;
@@ -27,6 +29,8 @@ pub(crate) enum Command {
     Convert(convert::Options),
     Bench(bench::Options),
     Quantize(quantize::Options),
+    Doctor(doctor::Options),
+    Anchors(anchors::Options),
 }
 
 impl Command {
@@ -42,6 +46,8 @@ impl Command {
             Self::Convert(options) => convert::run(options),
             Self::Bench(options) => bench::run(options),
             Self::Quantize(options) => quantize::run(options),
+            Self::Doctor(options) => doctor::run(options),
+            Self::Anchors(options) => anchors::run(options),
         }
     }
 }
