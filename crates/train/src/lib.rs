@@ -5,6 +5,8 @@
 //! checkpoints) reads and writes that memory and knows no device.
 
 mod device;
+pub mod loss;
+mod math;
 mod parameters;
 
 pub use device::{Device, DeviceError, Pass};
