@@ -5,9 +5,18 @@
 //! checkpoints) reads and writes that memory and knows no device.
 
 mod device;
+mod ema;
+mod groups;
 pub mod loss;
 mod math;
+pub mod optimiser;
 mod parameters;
+mod reduce;
+mod schedule;
 
 pub use device::{Device, DeviceError, Pass};
+pub use ema::Ema;
+pub use groups::{Groups, Run, clip_scale};
 pub use parameters::{Parameters, Slot};
+pub use reduce::{Alone, Reduce, ReduceError};
+pub use schedule::{Decay, Schedule};

@@ -2,7 +2,7 @@
 
 use effigy_arch::{Anchors, AspectRatio};
 use effigy_tensor::Tensor;
-use effigy_train::loss::{CrossEntropy, DetectionLoss, DetectionRecipe, TargetBox};
+use effigy_train::loss::{CrossEntropy, DetectionLoss, LossRecipe, TargetBox};
 use effigy_vision::InputBox;
 use serde_json::Value;
 
@@ -60,7 +60,7 @@ fn detection_is_effdets() {
     let golden = &golden()["detection"];
     let (size, classes) = (golden["size"].as_u64().unwrap() as usize, 3);
     let anchors = Anchors::octave(4.0, &AspectRatio::ROUNDED).boxes(3..=7, size, size);
-    let loss = DetectionLoss::new(DetectionRecipe::OFFICIAL, classes, anchors);
+    let loss = DetectionLoss::new(LossRecipe::OFFICIAL, classes, anchors);
     let object = |object: &Value| {
         let [y1, x1, y2, x2] = floats(&object["yxyx"])[..] else { panic!("four edges") };
         let class_index = object["class"].as_u64().unwrap() as usize;
@@ -114,7 +114,7 @@ fn zylo117s_is_its_definition() {
     let object = |y1: f32, x1, y2, x2, class_index| TargetBox { bounds: InputBox { y1, x1, y2, x2 }, class_index };
     let objects = [vec![object(5.0, 5.0, 37.0, 40.0, 1), object(30.0, 20.0, 60.0, 58.0, 0)], vec![]];
     let outputs = [wave(&[2, 8, 8, 18], 3, 2.0, -1.0), wave(&[2, 8, 8, 36], 4, 0.5, 0.0)];
-    let loss = DetectionLoss::new(DetectionRecipe::ZYLO117, 2, anchors.clone());
+    let loss = DetectionLoss::new(LossRecipe::ZYLO117, 2, anchors.clone());
     let (value, _) = loss.loss(&outputs, &objects);
 
     let (mut class_loss, mut box_loss) = (0.0, 0.0);

@@ -9,7 +9,7 @@ use super::matching::{Match, Matcher, Matching, TargetBox, encode};
 
 /// What of a detector's outputs counts, and how much.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DetectionRecipe {
+pub struct LossRecipe {
     /// Which anchors answer for which objects.
     pub matching: Matching,
     /// The focal loss's share of positives, 0 to 1.
@@ -35,7 +35,7 @@ pub enum Normaliser {
     Picture,
 }
 
-impl DetectionRecipe {
+impl LossRecipe {
     /// google/automl's (`tf2/train_lib.py`, `hparams_config.py`) and effdet's (`loss.py`).
     pub const OFFICIAL: Self = Self {
         matching: Matching::OFFICIAL,
@@ -58,7 +58,7 @@ impl DetectionRecipe {
 /// The loss of a detector's outputs, for one input size.
 #[derive(Clone, Debug)]
 pub struct DetectionLoss {
-    recipe: DetectionRecipe,
+    recipe: LossRecipe,
     classes: usize,
     anchors: Vec<AnchorBox>,
     matcher: Matcher,
@@ -81,7 +81,7 @@ impl DetectionLoss {
     /// A loss by `recipe` for a detector of so many class slots and the `anchors` of its input
     /// ([`effigy_arch::EfficientDet::anchor_boxes`]).
     #[must_use]
-    pub fn new(recipe: DetectionRecipe, classes: usize, anchors: Vec<AnchorBox>) -> Self {
+    pub fn new(recipe: LossRecipe, classes: usize, anchors: Vec<AnchorBox>) -> Self {
         let matcher = Matcher::new(recipe.matching, &anchors);
         Self { recipe, classes, anchors, matcher }
     }
@@ -162,7 +162,7 @@ impl DetectionLoss {
 
     /// The box loss of one picture at one level, and the gradient of its weighted value.
     fn boxes(&self, level: &Level<'_>, offsets: &[f32], divisor: f64, gradient: &mut [f32]) -> f64 {
-        let DetectionRecipe { box_loss, box_weight, normaliser, .. } = self.recipe;
+        let LossRecipe { box_loss, box_weight, normaliser, .. } = self.recipe;
         let scale = (f64::from(box_weight) / (4.0 * divisor)) as f32;
         let mut total = 0.0;
         let (offsets, _) = offsets.as_chunks::<4>();

@@ -7,6 +7,6 @@ mod huber;
 mod matching;
 
 pub use cross_entropy::CrossEntropy;
-pub use detection::{DetectionLoss, DetectionLossValue, DetectionRecipe, Normaliser};
+pub use detection::{DetectionLoss, DetectionLossValue, LossRecipe, Normaliser};
 pub use huber::{BoxLoss, huber, smooth_l1};
 pub use matching::{Assignment, Match, Matcher, Matching, TargetBox};
