@@ -82,13 +82,13 @@ pub enum LineProblem {
     NoPicture(PathBuf),
 }
 
-/// Something in a detection data set that cannot be used.
+/// Something in a data set that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path}: {place}: {kind}", path = path.display())]
+#[error("{path}{separator}{place}: {kind}", path = path.display(), separator = if place.is_empty() { "" } else { ": " })]
 pub struct Problem {
     /// The file.
     pub path: PathBuf,
-    /// Where in the file: `annotation 12`, `line 34`.
+    /// Where in the file: `annotation 12`, `line 34`; empty for the whole of it.
     pub place: String,
     /// What is wrong.
     pub kind: ProblemKind,
@@ -124,6 +124,21 @@ pub enum ProblemKind {
     /// The box encloses nothing of the picture.
     #[error("the box has no area within the picture ({0})")]
     DegenerateBox(String),
+    /// The picture cannot be read.
+    #[error("{0}")]
+    Picture(String),
+    /// The picture has another size than the annotations tell, so that boxes would be in the wrong places.
+    #[error(
+        "the picture has {}×{} pixels, but is annotated as {}×{}; mend the annotation, or the picture's \
+         orientation",
+        found[0], found[1], annotated[0], annotated[1]
+    )]
+    OtherSize {
+        /// Width and height in pixels, upright.
+        found: [usize; 2],
+        /// Width and height as annotated.
+        annotated: [usize; 2],
+    },
     /// An element of an annotation file is missing or not what it should be.
     #[error("<{0}> is missing or cannot be read")]
     Element(&'static str),

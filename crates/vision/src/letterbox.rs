@@ -127,21 +127,49 @@ pub fn letterbox_into(picture: &Picture, letterbox: &Letterbox, input: &mut [f32
     let [height, width] = letterbox.size;
     assert_eq!(input.len(), height * width * 3, "an input of {height}×{width}×3");
     let placement = Placement::new([picture.height(), picture.width()], letterbox);
-    let normalised = Normalised::new(letterbox.normalisation);
-    let (input, _) = input.as_chunks_mut::<3>();
-
     let [rows, columns] = placement.resized;
-    let fill = fill(letterbox, &normalised);
-    for row in input[..rows * width].chunks_exact_mut(width) {
+    let fill = fill(letterbox, &Normalised::new(letterbox.normalisation));
+    let (pixels, _) = input.as_chunks_mut::<3>();
+    for row in pixels[..rows * width].chunks_exact_mut(width) {
         row[columns..].fill(fill);
     }
-    input[rows * width..].fill(fill);
+    pixels[rows * width..].fill(fill);
+    place_into(picture, letterbox, [0, 0], placement.resized, input);
+    placement
+}
 
-    let inside = input.chunks_exact_mut(width).take(rows).map(|row| &mut row[..columns]);
+/// Fills an input with what the letterbox holds beside a picture.
+///
+/// # Panics
+/// Where `input` is not `height · width · 3` long.
+pub fn fill_into(letterbox: &Letterbox, input: &mut [f32]) {
+    let [height, width] = letterbox.size;
+    assert_eq!(input.len(), height * width * 3, "an input of {height}×{width}×3");
+    input.as_chunks_mut::<3>().0.fill(fill(letterbox, &Normalised::new(letterbox.normalisation)));
+}
+
+/// Resizes a picture to `size` (height, width) and puts it, normalised, into an input, its upper left corner
+/// `at` this row and column. Filter and normalisation are the letterbox's; the rest of the input stays.
+///
+/// # Panics
+/// Where `input` is not `height · width · 3` long, a side of `size` is zero, or the picture reaches outside.
+pub fn place_into(
+    picture: &Picture,
+    letterbox: &Letterbox,
+    at: [usize; 2],
+    size: [usize; 2],
+    input: &mut [f32],
+) {
+    let [height, width] = letterbox.size;
+    assert_eq!(input.len(), height * width * 3, "an input of {height}×{width}×3");
+    let ([top, left], [rows, columns]) = (at, size);
+    assert!(rows > 0 && columns > 0 && top + rows <= height && left + columns <= width, "{at:?} {size:?}");
+    let normalised = Normalised::new(letterbox.normalisation);
+    let (input, _) = input.as_chunks_mut::<3>();
+    let inside = input.chunks_exact_mut(width).skip(top).take(rows);
+    let inside = inside.map(|row| &mut row[left..left + columns]);
     match letterbox.interpolation {
-        Interpolation::PlainBilinear => {
-            plain::resize(picture, placement.resized, letterbox.fit, &normalised, inside);
-        }
+        Interpolation::PlainBilinear => plain::resize(picture, size, letterbox.fit, &normalised, inside),
         filter => {
             let whole = Window { left: 0, top: 0, width: columns, height: rows };
             let pixels = resize_window(picture, [columns, rows], whole, filter);
@@ -149,7 +177,6 @@ pub fn letterbox_into(picture: &Picture, letterbox: &Letterbox, input: &mut [f32
             inside.zip(pixels).for_each(|(to, from)| normalised.row(from, to));
         }
     }
-    placement
 }
 
 /// A pixel beside the picture, normalised.

@@ -31,7 +31,8 @@ pub use detection::{
 };
 pub use draw::{EncodeError, Mark, PictureFormat, class_colour, draw, encode};
 pub use error::VisionError;
-pub use letterbox::{InputBox, Placement, letterbox, letterbox_into};
+pub use letterbox::{InputBox, Placement, fill_into, letterbox, letterbox_into, place_into};
+pub use normalised::normalise_into;
 pub use picture::Picture;
 pub use preprocess::{preprocess, preprocess_into};
 pub use resize::resize;

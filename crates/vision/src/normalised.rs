@@ -2,6 +2,18 @@
 
 use effigy_arch::Normalisation;
 
+use crate::Picture;
+
+/// A picture as a network's input, as it is: each sample becomes `(x / 255 − mean) / std`.
+///
+/// # Panics
+/// Where `input` is not `height · width · 3` long.
+pub fn normalise_into(picture: &Picture, normalisation: Normalisation, input: &mut [f32]) {
+    assert_eq!(input.len(), picture.pixels().len(), "as many values as the picture has");
+    let (pixels, _) = picture.pixels().as_chunks();
+    Normalised::new(normalisation).row(pixels, input.as_chunks_mut().0);
+}
+
 /// What each byte becomes, per channel: `(x / 255 − mean) / std`.
 pub(crate) struct Normalised([[f32; 256]; 3]);
 

@@ -60,6 +60,30 @@ impl Picture {
         Self { pixels: pixels.iter().flat_map(|&pixel| [luma(pixel); 3]).collect(), ..*self }
     }
 
+    /// A part of the picture.
+    ///
+    /// # Panics
+    /// Where the part is empty or reaches outside the picture.
+    #[must_use]
+    pub fn crop(&self, left: usize, top: usize, width: usize, height: usize) -> Self {
+        assert!(width > 0 && height > 0 && left + width <= self.width && top + height <= self.height);
+        let rows = (top..top + height).map(|y| &self.row(y)[left..left + width]);
+        Self { width, height, pixels: rows.flatten().flatten().copied().collect() }
+    }
+
+    /// The picture as a mirror shows it: left and right change places.
+    #[must_use]
+    pub fn mirrored(mut self) -> Self {
+        let (pixels, _) = self.pixels.as_chunks_mut::<3>();
+        pixels.chunks_exact_mut(self.width).for_each(<[_]>::reverse);
+        self
+    }
+
+    /// The bytes of [`Picture::pixels`], to be changed.
+    pub fn pixels_mut(&mut self) -> &mut [u8] {
+        &mut self.pixels
+    }
+
     /// The bytes, as [`Picture::pixels`] gives them, without a copy.
     pub fn into_pixels(self) -> Vec<u8> {
         self.pixels
@@ -86,6 +110,15 @@ mod tests {
         let grey = Picture::new(6, 1, colours.to_vec()).unwrap().to_grey();
         let expected = [76, 150, 29, 255, 2, 124];
         assert_eq!(grey.row(0), expected.map(|luma| [luma; 3]));
+    }
+
+    #[test]
+    fn parts_and_mirrors() {
+        let picture = Picture::new(3, 2, (0..18).collect()).unwrap();
+        assert_eq!(picture.crop(0, 0, 3, 2), picture);
+        assert_eq!(picture.crop(1, 1, 2, 1).pixels(), [12, 13, 14, 15, 16, 17]);
+        assert_eq!(picture.clone().mirrored().row(1), [[15, 16, 17], [12, 13, 14], [9, 10, 11]]);
+        assert_eq!(picture.clone().mirrored().mirrored(), picture);
     }
 
     #[test]

@@ -1,0 +1,42 @@
+//! A classifier's pictures.
+
+use effigy_arch::Preprocessing;
+use effigy_vision::{Picture, resize};
+use serde::{Deserialize, Serialize};
+
+use super::Region;
+use crate::Random;
+use crate::loader::ClassificationBatch;
+
+/// How a classifier's pictures are varied: by default a random crop, and a mirror for every other one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClassificationRecipe {
+    /// Least and largest share of the picture's area in the crop.
+    pub crop_area: [f64; 2],
+    /// Least and largest ratio of the crop's width to its height.
+    pub crop_ratio: [f64; 2],
+    /// Probability of a picture to be mirrored.
+    pub mirror: f64,
+}
+
+impl Default for ClassificationRecipe {
+    fn default() -> Self {
+        Self { crop_area: [0.08, 1.0], crop_ratio: [3.0 / 4.0, 4.0 / 3.0], mirror: 0.5 }
+    }
+}
+
+impl ClassificationRecipe {
+    /// A picture as the network will see it, but for the normalisation: of the preprocessing's size.
+    #[must_use]
+    pub fn vary(&self, picture: &Picture, preprocessing: &Preprocessing, random: &mut Random) -> Picture {
+        let size = [picture.width(), picture.height()];
+        let part = Region::random(size, self.crop_area, self.crop_ratio, random).of(picture);
+        let [height, width] = preprocessing.size;
+        let resized = resize(&part, width, height, preprocessing.interpolation);
+        if random.happens(self.mirror) { resized.mirrored() } else { resized }
+    }
+
+    /// Mixes the pictures of a batch with each other, and their targets.
+    pub fn mix(&self, _batch: &mut ClassificationBatch, _random: &mut Random) {}
+}
