@@ -4,6 +4,7 @@
 //! outputs from them, and the gradients of a loss. Everything else (losses, optimisers, schedules, averages,
 //! checkpoints) reads and writes that memory and knows no device.
 
+mod config;
 mod device;
 mod ema;
 mod groups;
@@ -14,6 +15,10 @@ mod parameters;
 mod reduce;
 mod schedule;
 
+pub use config::{
+    ClassWeights, Config, ConfigError, DetectionLossKind, Freeze, OPTIONS, Opt, OptimiserKind, ScheduleKind, Size, flag,
+    names,
+};
 pub use device::{Device, DeviceError, Pass};
 pub use ema::Ema;
 pub use groups::{Groups, Run, clip_scale};
