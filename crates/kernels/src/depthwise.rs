@@ -80,6 +80,12 @@ impl PackedDepthwise {
         format!("f32 depthwise {kernel}x{kernel}/{stride} c{} {}", isa.lanes(), isa.name())
     }
 
+    /// Height and width of the kernel.
+    #[must_use]
+    pub fn kernel(&self) -> usize {
+        self.kernel
+    }
+
     /// Bytes held.
     #[must_use]
     pub fn bytes(&self) -> usize {

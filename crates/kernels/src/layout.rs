@@ -156,7 +156,7 @@ impl<'a> ViewMut<'a> {
     }
 
     /// Writes zeros into the halo of every picture.
-    pub(crate) fn clear_halo(&mut self) {
+    pub fn clear_halo(&mut self) {
         let layout = self.layout;
         if layout.is_dense() {
             return;
@@ -176,8 +176,8 @@ impl<'a> ViewMut<'a> {
 }
 
 /// A pointer that tasks of one job share, each writing its own part.
-#[derive(Clone, Copy)]
-pub(crate) struct SharedPtr(*mut f32);
+#[derive(Clone, Copy, Debug)]
+pub struct SharedPtr(*mut f32);
 
 // SAFETY: the kernels give every task a part of its own.
 unsafe impl Send for SharedPtr {}
@@ -185,7 +185,9 @@ unsafe impl Send for SharedPtr {}
 unsafe impl Sync for SharedPtr {}
 
 impl SharedPtr {
-    pub(crate) fn new(data: &mut [f32]) -> Self {
+    /// A pointer to the first of `data`.
+    #[must_use]
+    pub fn new(data: &mut [f32]) -> Self {
         Self(data.as_mut_ptr())
     }
 
@@ -193,15 +195,19 @@ impl SharedPtr {
     ///
     /// # Safety
     /// `offset` must lie within the slice.
-    pub(crate) unsafe fn from(self, offset: usize) -> Self {
+    #[must_use]
+    pub unsafe fn from(self, offset: usize) -> Self {
         // SAFETY: the caller's promise.
         Self(unsafe { self.0.add(offset) })
     }
 
+    /// A pointer to value `offset`.
+    ///
     /// # Safety
     /// `offset` must lie within the slice, and what is written behind the pointer must be the
     /// calling task's own.
-    pub(crate) unsafe fn at(self, offset: usize) -> *mut f32 {
+    #[must_use]
+    pub unsafe fn at(self, offset: usize) -> *mut f32 {
         // SAFETY: the caller's promise.
         unsafe { self.0.add(offset) }
     }

@@ -21,13 +21,13 @@ fn one_plus_exp_neg<S: Simd>(s: S, x: S::V) -> S::V {
 
 /// `1 / (1 + e⁻ˣ)`.
 #[inline(always)]
-pub(crate) fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
     s.divide(s.splat(1.0), one_plus_exp_neg(s, x))
 }
 
 /// `x / (1 + e⁻ˣ)`.
 #[inline(always)]
-pub(crate) fn swish<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn swish<S: Simd>(s: S, x: S::V) -> S::V {
     s.divide(x, one_plus_exp_neg(s, x))
 }
 

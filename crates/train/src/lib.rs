@@ -5,6 +5,7 @@
 //! checkpoints) reads and writes that memory and knows no device.
 
 mod config;
+mod cpu;
 mod device;
 mod ema;
 mod groups;
@@ -19,6 +20,7 @@ pub use config::{
     ClassWeights, Config, ConfigError, DetectionLossKind, Freeze, OPTIONS, Opt, OptimiserKind, ScheduleKind, Size, flag,
     names,
 };
+pub use cpu::{CpuDevice, CpuOptions};
 pub use device::{Device, DeviceError, Pass};
 pub use ema::Ema;
 pub use groups::{Groups, Run, clip_scale};

@@ -25,18 +25,26 @@ pub struct Slot {
     pub range: Range<usize>,
 }
 
-impl Parameters {
-    /// Zeros for every parameter of `graph`, in the order of [`Graph::param_specs`].
-    #[must_use]
-    pub fn zeroed(graph: &Graph) -> Self {
+impl Slot {
+    /// Every parameter of `graph`, in the order of [`Graph::param_specs`].
+    pub(crate) fn all(graph: &Graph) -> Vec<Self> {
         let mut end = 0;
         let slot = |spec: ParamSpec| {
             let start = end;
             end += spec.shape.iter().product::<usize>();
-            Slot { spec, range: start..end }
+            Self { spec, range: start..end }
         };
-        let slots: Arc<[Slot]> = graph.param_specs().into_iter().map(slot).collect();
-        Self { slots, values: AlignedBuf::zeroed(end) }
+        graph.param_specs().into_iter().map(slot).collect()
+    }
+}
+
+impl Parameters {
+    /// Zeros for every parameter of `graph`, in the order of [`Graph::param_specs`].
+    #[must_use]
+    pub fn zeroed(graph: &Graph) -> Self {
+        let slots = Slot::all(graph);
+        let len = slots.last().map_or(0, |slot| slot.range.end);
+        Self { slots: slots.into(), values: AlignedBuf::zeroed(len) }
     }
 
     /// Zeros in the same places.

@@ -88,6 +88,25 @@ impl PackedConv {
         Self { shape, matrix, bf16 }
     }
 
+    /// Packs `weights: [O, I, k, k]` for the way back: the 1×1 convolution that makes of an output pixel's gradient
+    /// the gradients of the patch it was computed from, by row, column and channel. Of a 1×1 convolution that is
+    /// the input's gradient.
+    ///
+    /// # Panics
+    /// When the length does not fit the shape.
+    #[must_use]
+    pub fn backward(isa: Isa, shape: ConvShape, weights: &[f32]) -> Self {
+        let ConvShape { inputs, outputs, kernel, .. } = shape;
+        let area = kernel * kernel;
+        let patch = area * inputs;
+        assert_eq!(weights.len(), outputs * patch, "weights of {shape:?}");
+        let matrix = PackedMatrix::new(isa.lanes(), outputs, &vec![0.0; patch], |k, n| {
+            weights[if area == 1 { k * inputs + n } else { (k * inputs + n % inputs) * area + n / inputs }]
+        });
+        let shape = ConvShape { inputs: outputs, outputs: patch, kernel: 1, stride: 1 };
+        Self { shape, matrix, bf16: None }
+    }
+
     /// The name of the kernel that runs it: type, tile (rows × columns) and instruction set.
     #[must_use]
     pub fn kernel_name(&self, isa: Isa) -> String {

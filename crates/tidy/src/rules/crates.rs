@@ -6,7 +6,7 @@ use crate::{Offence, Repository, Rule};
 const LAYERS: &[&[&str]] = &[
     &["tensor", "arch"],
     &["vision", "weights", "kernels"],
-    &["engine", "eval", "data"],
+    &["engine", "eval", "data", "gradients"],
     &["train"],
     &["effigy"],
     &["cli"],

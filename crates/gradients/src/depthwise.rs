@@ -1,0 +1,260 @@
+//! The weight gradient of depthwise convolutions, vectorised over channels.
+
+use std::ops::Range;
+
+use effigy_kernels::isa::{Kernel, Simd};
+use effigy_kernels::{Cpu, Layout, SharedPtr, View};
+
+use crate::blocks::total;
+use crate::lanes::{count, load, store};
+
+/// Channels whose rows stay in the cache together: a cache line.
+const BLOCK_CHANNELS: usize = 16;
+/// Rows of a picture that share a sum.
+const ROWS: usize = 14;
+/// Pixels at a time, whose gradients are in registers.
+const COLUMNS: usize = 4;
+
+/// Adds the gradient of `weights: [C, 1, k, k]` to `d_weights`, for `output = weights ∗ input`, channel by channel.
+///
+/// `padding` and the input's halo are as in [`depthwise`](effigy_kernels::depthwise).
+///
+/// # Panics
+/// When shapes, halo or lengths do not fit together.
+pub fn depthwise_weights(
+    cpu: &Cpu,
+    (kernel, stride): (usize, usize),
+    input: View<'_>,
+    padding: (usize, usize),
+    d_output: View<'_>,
+    d_weights: &mut [f32],
+) {
+    let (x, d) = (input.layout, d_output.layout);
+    let (channels, area) = (d.channels, kernel * kernel);
+    assert_eq!((x.channels, x.images), (channels, d.images), "{x:?} → {d:?}");
+    assert_eq!(d_weights.len(), channels * area, "weights of a {kernel}×{kernel} depthwise convolution");
+    assert!(padding.0 <= x.halo.top && padding.1 <= x.halo.left, "{padding:?} zeros are not in {x:?}");
+    let reach = |out: usize| (out - 1) * stride + kernel;
+    assert!(reach(d.height) <= padding.0 + x.height + x.halo.bottom, "{x:?} → {d:?}");
+    assert!(reach(d.width) <= padding.1 + x.width + x.halo.right, "{x:?} → {d:?}");
+    let parts = d.height.div_ceil(ROWS);
+    let mut sums = vec![0.0; d.images * parts * area * channels];
+    let out = SharedPtr::new(&mut sums);
+    cpu.pool.run(d.images * parts, |task| {
+        let (image, part) = (task / parts, task % parts);
+        let rows = part * ROWS..d.height.min((part + 1) * ROWS);
+        // SAFETY: the task's own sums.
+        let sums = unsafe { out.at(task * area * channels) };
+        cpu.isa.run(Part { kernel, stride, input, padding, d_output, image, rows, sums });
+    });
+    let total = total(&sums, 0..d.images * parts, area * channels, 0, area * channels);
+    for (tap, total) in total.chunks_exact(channels).enumerate() {
+        for (c, sum) in total.iter().enumerate() {
+            d_weights[c * area + tap] += *sum as f32;
+        }
+    }
+}
+
+/// Some rows of a picture: their sums are `[k·k][C]`.
+struct Part<'a> {
+    kernel: usize,
+    stride: usize,
+    input: View<'a>,
+    padding: (usize, usize),
+    d_output: View<'a>,
+    image: usize,
+    rows: Range<usize>,
+    sums: *mut f32,
+}
+
+impl Kernel for Part<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        match (self.kernel, self.stride) {
+            // Rows of the kernel whose sums fit in the registers together.
+            (3, 1) => self.blocks::<S, 3, 1, 3>(s),
+            (3, 2) => self.blocks::<S, 3, 2, 3>(s),
+            (5, 1) => self.blocks::<S, 5, 1, 2>(s),
+            (5, 2) => self.blocks::<S, 5, 2, 2>(s),
+            _ => self.any(s),
+        }
+    }
+}
+
+impl Part<'_> {
+    /// Channels in blocks, each row of a block before the next.
+    #[inline(always)]
+    fn blocks<S: Simd, const K: usize, const STRIDE: usize, const TAPS: usize>(&self, s: S) {
+        let channels = self.d_output.layout.channels;
+        for block in (0..channels).step_by(BLOCK_CHANNELS) {
+            for y in self.rows.clone() {
+                let mut c = block;
+                while c < channels.min(block + BLOCK_CHANNELS) {
+                    let n = count::<S>(c, channels);
+                    let mut ky = 0;
+                    while ky < K {
+                        // A whole vector needs no mask.
+                        match (ky + TAPS <= K, n == S::LANES) {
+                            (true, true) => self.row::<S, K, STRIDE, TAPS>(s, y, ky, c, S::LANES),
+                            (true, false) => self.row::<S, K, STRIDE, TAPS>(s, y, ky, c, n),
+                            (false, true) => self.row::<S, K, STRIDE, 1>(s, y, ky, c, S::LANES),
+                            (false, false) => self.row::<S, K, STRIDE, 1>(s, y, ky, c, n),
+                        }
+                        ky += TAPS;
+                    }
+                    c += S::LANES;
+                }
+            }
+        }
+    }
+
+    /// Where output row `y`'s window has its row `ky`, and the row itself, from channel `c` on.
+    #[inline(always)]
+    fn at(&self, y: usize, ky: usize, c: usize) -> (*const f32, *const f32) {
+        let Self { stride, input, padding, d_output, image, .. } = *self;
+        let Layout { halo, .. } = input.layout;
+        // Counted from the corner of the halo, in which the padding lies.
+        let from = image * input.layout.image_pitch()
+            + (y * stride + ky + halo.top - padding.0) * input.layout.row_pitch()
+            + (halo.left - padding.1) * input.layout.channels;
+        let d = d_output.layout.index(image, y, 0);
+        (input.data[from + c..].as_ptr(), d_output.data[d + c..].as_ptr())
+    }
+
+    /// The sums of `TAPS` rows of the kernel from `ky` on, over one output row.
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop)]
+    fn row<S: Simd, const K: usize, const STRIDE: usize, const TAPS: usize>(
+        &self,
+        s: S,
+        y: usize,
+        ky: usize,
+        c: usize,
+        n: usize,
+    ) {
+        let Layout { width, channels, .. } = self.d_output.layout;
+        let row_pitch = self.input.layout.row_pitch();
+        let (x, d) = self.at(y, ky, c);
+        // SAFETY: the windows of the row lie in the input and its halo (checked), `n` channels are left, and the
+        // sums are this task's own.
+        unsafe {
+            let mut sums = [[s.splat(0.0); K]; TAPS];
+            if y > self.rows.start {
+                for tap in 0..TAPS {
+                    for kx in 0..K {
+                        sums[tap][kx] = load(s, self.sums.add(((ky + tap) * K + kx) * channels + c), n);
+                    }
+                }
+            }
+            let whole = width - width % COLUMNS;
+            let mut at = 0;
+            while at < whole {
+                let mut pixels = [s.splat(0.0); COLUMNS];
+                for column in 0..COLUMNS {
+                    pixels[column] = load(s, d.add((at + column) * channels), n);
+                }
+                let from = x.add(at * STRIDE * channels);
+                for tap in 0..TAPS {
+                    let from = from.add(tap * row_pitch);
+                    // Each pixel of the input meets every column whose window it is in.
+                    for j in 0..(COLUMNS - 1) * STRIDE + K {
+                        let value = load(s, from.add(j * channels), n);
+                        for column in 0..COLUMNS {
+                            if j >= column * STRIDE && j < column * STRIDE + K {
+                                let kx = j - column * STRIDE;
+                                sums[tap][kx] = s.fma(value, pixels[column], sums[tap][kx]);
+                            }
+                        }
+                    }
+                }
+                at += COLUMNS;
+            }
+            while at < width {
+                let pixel = load(s, d.add(at * channels), n);
+                let from = x.add(at * STRIDE * channels);
+                for tap in 0..TAPS {
+                    for kx in 0..K {
+                        let value = load(s, from.add(tap * row_pitch + kx * channels), n);
+                        sums[tap][kx] = s.fma(value, pixel, sums[tap][kx]);
+                    }
+                }
+                at += 1;
+            }
+            for tap in 0..TAPS {
+                for kx in 0..K {
+                    store(s, self.sums.add(((ky + tap) * K + kx) * channels + c), n, sums[tap][kx]);
+                }
+            }
+        }
+    }
+
+    /// A kernel of any size.
+    #[inline(always)]
+    fn any<S: Simd>(&self, s: S) {
+        let Self { kernel, stride, sums, .. } = *self;
+        let Layout { width, channels, .. } = self.d_output.layout;
+        for c in (0..channels).step_by(S::LANES) {
+            let n = count::<S>(c, channels);
+            for ky in 0..kernel {
+                for kx in 0..kernel {
+                    let mut sum = s.splat(0.0);
+                    for y in self.rows.clone() {
+                        let (x, d) = self.at(y, ky, c);
+                        // SAFETY: as in `row`.
+                        unsafe {
+                            for at in 0..width {
+                                let value = load(s, x.add((at * stride + kx) * channels), n);
+                                sum = s.fma(value, load(s, d.add(at * channels), n), sum);
+                            }
+                        }
+                    }
+                    // SAFETY: as in `row`.
+                    unsafe { store(s, sums.add((ky * kernel + kx) * channels + c), n, sum) };
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::naive;
+    use effigy_kernels::naive::noise;
+    use effigy_kernels::{ConvShape, Halo, Isa};
+
+    /// Largest error allowed, as a share of the largest value.
+    const TOLERANCE: f32 = 1e-5;
+
+    #[test]
+    fn equals_the_plain_gradient() {
+        for isa in Isa::available() {
+            for (kernel, stride) in [(3, 1), (3, 2), (5, 1), (5, 2), (7, 1), (3, 3)] {
+                for (height, width, channels) in [(7, 7, 24), (20, 9, 9), (5, 13, 1), (33, 8, 40)] {
+                    let pad = kernel / 2;
+                    let halo = Halo { top: pad, left: pad, bottom: kernel, right: kernel };
+                    let x = Layout::dense(2, height, width, channels).with_halo(halo);
+                    let d = Layout::dense(2, height.div_ceil(stride), width.div_ceil(stride), channels);
+                    let mut x_values = noise(x.len(), 1);
+                    ViewMut::new(&mut x_values, x).clear_halo();
+                    let d_values = noise(d.len(), 2);
+                    let (x, d) = (View::new(&x_values, x), View::new(&d_values, d));
+                    let shape = ConvShape { inputs: channels, outputs: channels, kernel, stride };
+                    let expected = naive::conv_weights(shape, channels, x, (pad, pad), d);
+                    let results = [1, 2].map(|threads| {
+                        let mut weights = vec![0.0; expected.len()];
+                        let cpu = Cpu::new(isa, threads);
+                        depthwise_weights(&cpu, (kernel, stride), x, (pad, pad), d, &mut weights);
+                        weights
+                    });
+                    naive::check_flat(&results[0], &expected, TOLERANCE);
+                    assert_eq!(results[0], results[1]);
+                }
+            }
+        }
+    }
+
+    use effigy_kernels::ViewMut;
+}

@@ -1,0 +1,70 @@
+//! Times a training step: forward, backward, and SGD with momentum, on pictures of noise.
+//!
+//!     cargo run --release -p effigy-train --example step -- efficientnet-b0 224 16 5 2
+//!
+//! Network, side of the picture, batch, steps and threads. Prints the milliseconds of every step, and the process's
+//! peak memory; `bench/train.py` reads that.
+
+use std::time::Instant;
+
+use effigy_arch::{EfficientDet, EfficientNet, ParamRole};
+use effigy_kernels::naive::noise;
+use effigy_tensor::Tensor;
+use effigy_train::{CpuDevice, CpuOptions, Device, Parameters, Pass};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let text = |i: usize, default: &str| arguments.get(i).map_or(default, String::as_str).to_owned();
+    let number = |i, default| text(i, default).parse::<usize>().expect("a number");
+    let name = text(0, "efficientnet-b0");
+    let (side, batch, steps, threads) = (number(1, "224"), number(2, "16"), number(3, "5"), number(4, "2"));
+    let graph = match EfficientNet::from_name(&name) {
+        Ok(network) => network.graph(),
+        Err(_) => EfficientDet::from_name(&name).expect("a network's name").graph(),
+    };
+    let mut parameters = Parameters::zeroed(&graph);
+    for (seed, slot) in parameters.slots().to_vec().into_iter().enumerate() {
+        let fan_in: usize = slot.spec.shape[1..].iter().product();
+        let matrix = slot.spec.shape.len() > 1;
+        let values = noise(slot.range.len(), seed as u32);
+        for (to, value) in parameters.values_mut()[slot.range.clone()].iter_mut().zip(values) {
+            *to = match slot.spec.role {
+                ParamRole::Weight if matrix => value * (6.0 / fan_in as f32).sqrt(),
+                ParamRole::Weight | ParamRole::RunningVar => 1.0,
+                ParamRole::Bias | ParamRole::RunningMean => 0.0,
+            };
+        }
+    }
+    let mut device = CpuDevice::new(graph, &CpuOptions::new(threads));
+    let input = Tensor::new(&[batch, side, side, 3], noise(batch * side * side * 3, 1)).expect("a batch");
+    let mut gradients = parameters.zeros_like();
+    let mut momentum = parameters.zeros_like();
+    for step in 0..steps {
+        let start = Instant::now();
+        let outputs =
+            device.forward(&mut parameters, &input, Pass::Train { seed: step as u64 }).expect("runs");
+        let forward = start.elapsed();
+        let d: Vec<Tensor> = outputs
+            .iter()
+            .map(|y| {
+                let share = y.data().iter().map(|value| value / y.data().len() as f32);
+                Tensor::new(y.shape(), share.collect()).expect("of the same shape")
+            })
+            .collect();
+        gradients.values_mut().fill(0.0);
+        device.backward(&parameters, &d, &mut gradients).expect("runs");
+        let backward = start.elapsed();
+        let moments = momentum.values_mut().iter_mut().zip(gradients.values());
+        for (value, (moment, gradient)) in parameters.values_mut().iter_mut().zip(moments) {
+            *moment = 0.9 * *moment + gradient;
+            *value -= 1e-3 * *moment;
+        }
+        let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;
+        let all = start.elapsed();
+        println!("step {:.1} forward {:.1} backward {:.1}", ms(all), ms(forward), ms(backward - forward));
+    }
+    println!("planned {} MB", device.memory_needed([batch, side, side, 3]) / 1_000_000);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("unknown").trim();
+    println!("peak {peak}");
+}

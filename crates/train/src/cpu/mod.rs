@@ -1,0 +1,170 @@
+//! Training on the CPU.
+//!
+//! The graph is lowered to a [program](program) of units, in which what follows a BatchNorm is [fused](fuse) with it; the
+//! [way back](backward) is a list of steps made from the program once; a [plan](plan) gives every value and every
+//! gradient its place for one shape of input. [Running](forward) a unit, or a [step back](run), is a call or two of
+//! `effigy-kernels` and `effigy-gradients`.
+
+mod backward;
+mod forward;
+mod fuse;
+mod memory;
+mod plan;
+mod program;
+mod run;
+
+use std::collections::HashSet;
+
+use effigy_arch::Graph;
+use effigy_gradients::Batch;
+use effigy_kernels::{Cpu, Isa};
+use effigy_tensor::Tensor;
+
+use crate::parameters::Slot;
+use crate::{Device, DeviceError, Parameters, Pass};
+use backward::Backward;
+use memory::Memory;
+use plan::Plan;
+use program::Program;
+
+/// How a [`CpuDevice`] trains.
+#[derive(Clone, Debug)]
+pub struct CpuOptions {
+    /// Threads that share the work; results do not depend on it.
+    pub threads: usize,
+    /// The instruction set; results differ in their last digits from one to another.
+    pub isa: Isa,
+    /// Parameters by name that get no gradient. Below the lowest parameter that is trained nothing is computed on
+    /// the way back. A BatchNorm whose `running_mean` is among them normalises by its moving statistics in training
+    /// too, and leaves them as they are.
+    pub frozen: HashSet<String>,
+}
+
+impl CpuOptions {
+    /// Everything is trained, with the best instruction set.
+    #[must_use]
+    pub fn new(threads: usize) -> Self {
+        Self { threads, isa: Isa::best(), frozen: HashSet::new() }
+    }
+}
+
+/// A network trained by this computer's processor.
+pub struct CpuDevice {
+    cpu: Cpu,
+    graph: Graph,
+    program: Program,
+    backward: Backward,
+    /// What every BatchNorm normalised the last batch by, in the order of the units.
+    batches: Vec<Batch>,
+    /// The memory of the last shapes: one for training, one for evaluation.
+    memories: Vec<Memory>,
+    /// The seed of the batch that gradients can be computed for.
+    seed: Option<u64>,
+    not_finite: Option<String>,
+}
+
+impl CpuDevice {
+    /// A device for the network of `graph`.
+    #[must_use]
+    pub fn new(graph: Graph, options: &CpuOptions) -> Self {
+        let program = Program::new(&graph, &Slot::all(&graph), &options.frozen);
+        Self {
+            cpu: Cpu::new(options.isa, options.threads),
+            backward: Backward::new(&program),
+            batches: program.units.iter().map(|_| Batch::default()).collect(),
+            program,
+            graph,
+            memories: Vec::new(),
+            seed: None,
+            not_finite: None,
+        }
+    }
+
+    fn shape(&self, input: &Tensor) -> Result<[usize; 4], DeviceError> {
+        let channels = self.graph.input_channels();
+        match input.shape() {
+            &[n, h, w, c] if c == channels && n * h * w > 0 => Ok([n, h, w, c]),
+            found => Err(DeviceError::Input { found: found.to_vec(), channels }),
+        }
+    }
+
+    /// The memory for batches of this shape; that of another shape is given back before.
+    fn memory(&mut self, shape: [usize; 4], training: bool) -> Memory {
+        if let Some(position) = self.memories.iter().position(|memory| memory.plan.training == training) {
+            let memory = self.memories.swap_remove(position);
+            if memory.plan.shape == shape {
+                return memory;
+            }
+        }
+        Memory::new(Plan::new(&self.graph, &self.program, &self.backward, shape, training))
+    }
+
+    /// Remembers the first node, in time, that had a value which is not finite.
+    fn note(&mut self, node: effigy_arch::NodeId, values: &[f32]) {
+        if self.not_finite.is_none() && values.iter().any(|value| !value.is_finite()) {
+            self.not_finite = Some(self.graph.node(node).name.clone());
+        }
+    }
+}
+
+impl Device for CpuDevice {
+    fn forward(
+        &mut self,
+        parameters: &mut Parameters,
+        input: &Tensor,
+        pass: Pass,
+    ) -> Result<Vec<Tensor>, DeviceError> {
+        let shape = self.shape(input)?;
+        self.not_finite = None;
+        self.seed = match pass {
+            Pass::Train { seed } => Some(seed),
+            Pass::Evaluate => None,
+        };
+        let mut memory = self.memory(shape, self.seed.is_some());
+        for position in 0..self.program.units.len() {
+            self.forward_unit(position, parameters, input, &mut memory);
+        }
+        let outputs = self.program.outputs.iter().map(|output| memory.tensor(*output)).collect();
+        self.memories.push(memory);
+        Ok(outputs)
+    }
+
+    fn backward(
+        &mut self,
+        parameters: &Parameters,
+        output_gradients: &[Tensor],
+        gradients: &mut Parameters,
+    ) -> Result<(), DeviceError> {
+        // Gradients overwrite values of the forward pass: once is all that it is good for.
+        let memory = self.memories.iter().position(|memory| memory.plan.training);
+        let (Some(seed), Some(position)) = (self.seed.take(), memory) else {
+            return Err(DeviceError::Gradients("gradients follow a forward pass in training mode".into()));
+        };
+        let given = self.backward.given.clone();
+        let mut memory = self.memories.swap_remove(position);
+        let fit = memory.give(&given, output_gradients);
+        if fit.is_ok() {
+            for step in 0..self.backward.steps.len() {
+                self.step_back(step, seed, parameters, gradients, &mut memory);
+            }
+        }
+        self.memories.push(memory);
+        fit
+    }
+
+    fn first_not_finite(&self) -> Option<String> {
+        self.not_finite.clone()
+    }
+
+    fn memory_needed(&self, shape: [usize; 4]) -> u64 {
+        Plan::new(&self.graph, &self.program, &self.backward, shape, true).bytes()
+    }
+}
+
+/// A seed of its own for what unit `position` drops.
+fn stream(seed: u64, position: usize) -> u64 {
+    seed.rotate_left(17).wrapping_add((position as u64 + 1).wrapping_mul(0xd1b5_4a32_d192_ed03))
+}
+
+#[cfg(test)]
+mod tests;

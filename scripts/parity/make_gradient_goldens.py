@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""Writes the goldens that `crates/train/tests/gradients.rs` compares effigy's training with, one JSON per network.
+
+    python scripts/parity/make_gradient_goldens.py [NAME ...]
+
+Weights, pictures and targets are made by `generator.py`, as the Rust test makes them again for itself: parameter p
+of a classifier is stream p + 1, one of a detector is stream fnv1a(name), and all BatchNorms are taken to read values
+of mean 0 and deviation 1, since training normalises by the batch. Nothing is dropped.
+
+The loss of a classifier is the cross-entropy with label 7 i mod classes for picture i. That of a detector is, summed
+over its outputs, half the mean squared difference from targets uniform in -1..1 (stream 2^33 + place of the output,
+as N, H, W, C).
+
+Each file holds `made_with`, `model`, `classes`, `batch`, `height`, `width`; of the first step the `loss`, and for every
+parameter, in the order of the graph for classifiers and of effigy's names for detectors, the `gradients`: norm and two
+sums with random signs (bit 0 of the streams 2^34 + p and 2^35 + p); of moving statistics the same of their values after
+the step, in `statistics`; and `curve`: the loss of 20 steps of SGD with momentum .9 and `rate`. All computed in double
+precision, so that a golden has no rounding of its own.
+
+Needs: torch, numpy, efficientnet_pytorch, timm, effdet.
+"""
+
+import importlib.metadata
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+import torch
+
+import detectors
+import generator
+
+FOLDER = Path(__file__).parents[2] / "crates/train/tests/goldens"
+TARGETS, SIGNS = 1 << 33, [1 << 34, 1 << 35]
+STEPS = 20
+
+
+@dataclass(frozen=True)
+class Training:
+    model: str
+    classes: int
+    shape: tuple[int, int, int]
+    rate: float
+    build: Callable[["Training"], torch.nn.Module]
+    packages: tuple[str, ...]
+    detects: bool = False
+
+
+def classifier(training: Training) -> torch.nn.Module:
+    from efficientnet_pytorch import EfficientNet
+
+    options = {"num_classes": training.classes, "dropout_rate": 0.0, "drop_connect_rate": 0.0}
+    return EfficientNet.from_name(training.model, image_size=None, **options)
+
+
+def detector(training: Training) -> torch.nn.Module:
+    from effdet import EfficientDet
+
+    config = detectors._effdet_config(training.model, training.classes, *training.shape[1:])
+    config.backbone_args.drop_path_rate = 0.0
+    return EfficientDet(config, pretrained_backbone=False)
+
+
+TRAININGS = [
+    Training("efficientnet-b0", 10, (4, 97, 128), 0.01, classifier, ("torch", "efficientnet_pytorch")),
+    Training("tf_efficientdet_d0", 3, (2, 256, 224), 0.05, detector, ("torch", "timm", "effdet"), detects=True),
+]
+
+
+def ordered(training: Training, net: torch.nn.Module) -> dict[str, int]:
+    """Every parameter in the golden's order, with its stream."""
+    if not training.detects:
+        return {name: p + 1 for p, name in enumerate(generator.names(net))}
+    ours = detectors.effdet_canonical(net)
+    return {name: generator.fnv1a(ours[name]) for name in sorted(ours, key=ours.get)}
+
+
+def fill(net: torch.nn.Module, streams: dict[str, int]) -> None:
+    norms = {name for name, m in net.named_modules() if isinstance(m, torch.nn.BatchNorm2d)}
+    tensors = net.state_dict()
+    for name, stream in streams.items():
+        owner, _, role = name.rpartition(".")
+        shape = tuple(tensors[name].shape)
+        bound = np.float32(np.sqrt(6 / np.prod(shape[1:])))
+        spans = {"bias": (-0.5, 0.5), "running_mean": (-0.5, 0.5), "running_var": (0.5, 1.5)}
+        weight = (-bound, bound) if len(shape) > 1 else (0.5, 1.5) if owner in norms else (-0.25, 1.75)
+        tensors[name].copy_(torch.from_numpy(generator.uniform(stream, shape, *spans.get(role, weight))))
+
+
+def outputs_of(training: Training, net: torch.nn.Module, picture: torch.Tensor) -> list[torch.Tensor]:
+    return detectors.effdet_raw(net, picture) if training.detects else [net(picture)]
+
+
+def loss_of(training: Training, outputs: list[torch.Tensor]) -> torch.Tensor:
+    if not training.detects:
+        labels = torch.arange(training.shape[0]) * 7 % training.classes
+        return torch.nn.functional.cross_entropy(outputs[0], labels)
+    loss = 0.0
+    for place, output in enumerate(outputs):
+        nhwc = output.permute(0, 2, 3, 1)
+        target = generator.uniform(TARGETS + place, tuple(nhwc.shape), -1.0, 1.0)
+        loss = loss + 0.5 * (nhwc - torch.from_numpy(target)).square().mean()
+    return loss
+
+
+def fingerprint(place: int, tensor: torch.Tensor) -> list[float]:
+    values = tensor.detach().double().reshape(-1).numpy()
+    signs = [1.0 - 2.0 * (generator.bits(stream + place, values.size) & np.uint64(1)).astype(float) for stream in SIGNS]
+    return [float(f"{value:.7g}") for value in [np.linalg.norm(values), *(values @ sign for sign in signs)]]
+
+
+def golden(training: Training) -> dict:
+    net = training.build(training)
+    streams = ordered(training, net)
+    fill(net, streams)
+    net = net.double().train()
+    picture = generator.picture(*training.shape, 3).double()
+    optimiser = torch.optim.SGD(net.parameters(), lr=training.rate, momentum=0.9)
+    curve, first = [], {}
+    for step in range(STEPS):
+        optimiser.zero_grad()
+        loss = loss_of(training, outputs_of(training, net, picture))
+        loss.backward()
+        if step == 0:
+            trained = dict(net.named_parameters())
+            tensors = net.state_dict()
+            both = [(p, name, name in trained) for p, name in enumerate(streams)]
+            first["gradients"] = [fingerprint(p, trained[name].grad) for p, name, is_trained in both if is_trained]
+            first["statistics"] = [fingerprint(p, tensors[name]) for p, name, is_trained in both if not is_trained]
+        optimiser.step()
+        curve.append(float(f"{loss.item():.9g}"))
+        print(training.model, step, curve[-1], flush=True)
+    batch, height, width = training.shape
+    return {
+        "made_with": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in training.packages),
+        "model": training.model, "classes": training.classes, "batch": batch, "height": height, "width": width,
+        "rate": training.rate, "loss": curve[0], "curve": curve, **first,
+    }  # fmt: skip
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for training in TRAININGS:
+        if sys.argv[1:] and training.model not in sys.argv[1:]:
+            continue
+        path = FOLDER / f"{training.model}.json"
+        path.write_text(json.dumps(golden(training), separators=(",", ":")) + "\n")
+        print(f"{path.name}: {path.stat().st_size} bytes", flush=True)
+
+
+if __name__ == "__main__":
+    main()
