@@ -77,7 +77,7 @@ impl DetectionDataset {
             let checked = if places.contains_key(&id) {
                 Err(ProblemKind::DuplicatePicture(id))
             } else {
-                picture(image, images)
+                picture(image, images, json)
             };
             let taken = problems.take(json, || format!("image {id}"), checked)?;
             places.entry(id).or_insert(taken.is_some().then_some(pictures.len()));
@@ -103,14 +103,14 @@ impl DetectionDataset {
     }
 }
 
-fn picture(image: Image, images: &Path) -> Result<AnnotatedPicture, ProblemKind> {
+fn picture(image: Image, images: &Path, json: &Path) -> Result<AnnotatedPicture, ProblemKind> {
     let Image { id, file_name, width, height } = image;
     check_size(width, height)?;
     let path = images.join(file_name);
     if !path.is_file() {
         return Err(ProblemKind::NoPicture(path));
     }
-    Ok(AnnotatedPicture { path, id, width, height, objects: Vec::new() })
+    Ok(AnnotatedPicture { path, id, width, height, objects: Vec::new(), annotations: json.into() })
 }
 
 fn object(
@@ -124,7 +124,8 @@ fn object(
     let bounds = CocoBox::from_xywh(annotation.bbox);
     check_box(bounds, size)?;
     let area = annotation.area.unwrap_or_else(|| bounds.area());
-    Ok(Object { bounds, class_index, area, crowd: annotation.iscrowd != 0, difficult: false })
+    let (crowd, origin) = (annotation.iscrowd != 0, annotation.id);
+    Ok(Object { bounds, class_index, area, crowd, difficult: false, origin })
 }
 
 /// The JSON of a file.

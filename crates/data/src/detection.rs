@@ -40,6 +40,8 @@ pub struct AnnotatedPicture {
     pub height: usize,
     /// What is in it, in the order of the file.
     pub objects: Vec<Object>,
+    /// The file that annotates it.
+    pub annotations: PathBuf,
 }
 
 /// An object in a picture.
@@ -55,6 +57,8 @@ pub struct Object {
     pub crowd: bool,
     /// Pascal VOC's mark of objects that are hard to make out, which its metric leaves out.
     pub difficult: bool,
+    /// Where its file tells of it: the annotation's `id` in COCO's, the line in Pascal VOC's.
+    pub origin: u64,
 }
 
 /// What to do about a picture or an object that cannot be used.

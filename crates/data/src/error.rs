@@ -124,6 +124,9 @@ pub enum ProblemKind {
     /// The box encloses nothing of the picture.
     #[error("the box has no area within the picture ({0})")]
     DegenerateBox(String),
+    /// An annotation file is not the XML that it should be.
+    #[error("{0}")]
+    Malformed(String),
     /// The picture cannot be read.
     #[error("{0}")]
     Picture(String),

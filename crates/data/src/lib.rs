@@ -12,6 +12,7 @@
 //! For training, a [`loader`] makes batches of either kind ahead, varied by a recipe of [`augment`].
 
 mod ahead;
+pub mod anchors;
 pub mod augment;
 mod coco;
 mod dataset;

@@ -1,6 +1,6 @@
 //! Pascal VOC's folders of XML files: <http://host.robots.ox.ac.uk/pascal/VOC/>.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,8 @@ use crate::{AnnotatedPicture, Category, DataError, DetectionDataset, Object, OnP
 /// An annotation file before its classes are numbered.
 struct Annotated {
     xml: PathBuf,
+    /// The line of what the picture's problem is, if it has one.
+    line: usize,
     picture: Result<AnnotatedPicture, ProblemKind>,
     objects: Vec<Found>,
 }
@@ -39,9 +41,9 @@ impl DetectionDataset {
     /// having no area.
     ///
     /// # Errors
-    /// [`DataError`]: an unreadable or malformed file (with its line), no pictures, and unless `policy` has
-    /// them skipped: a picture or annotation file that is not there, an object of an unknown class, without a
-    /// box, or whose box has no area within its picture (with the object's line).
+    /// [`DataError`]: an unreadable file, no pictures, and unless `policy` has them skipped: a malformed or
+    /// empty annotation file (with its line), a picture or annotation file that is not there, an object of an
+    /// unknown class, without a box, or whose box has no area within its picture (with the object's line).
     pub fn from_voc(
         root: impl AsRef<Path>,
         split: Option<&str>,
@@ -56,23 +58,25 @@ impl DetectionDataset {
             Some(split) => listed(root, split, &folder, &mut problems)?,
             None => files.clone(),
         };
-        let annotated: Vec<Annotated> =
-            chosen.into_iter().map(|xml| read(root, xml)).collect::<Result<_, _>>()?;
         let names = match names {
             Some(names) => names.to_vec(),
-            None => names_in(&files)?,
+            None => names_in(&files, &chosen, &mut problems)?,
         };
+        let annotated: Vec<Annotated> =
+            chosen.into_iter().map(|xml| read(root, xml)).collect::<Result<_, _>>()?;
 
         let mut pictures = Vec::new();
-        for (Annotated { xml, picture, objects }, id) in annotated.into_iter().zip(1..) {
-            let Some(mut picture) = problems.take(&xml, || "line 1".into(), picture)? else { continue };
+        for (Annotated { xml, line, picture, objects }, id) in annotated.into_iter().zip(1..) {
+            let Some(mut picture) = problems.take(&xml, || format!("line {line}"), picture)? else {
+                continue;
+            };
             picture.id = id;
             for Found { line, object } in objects {
                 let object = object.and_then(|(name, object)| {
                     let class = names.iter().position(|known| *known == name);
                     let class_index = class.ok_or(ProblemKind::UnknownCategory(name))?;
                     check_box(object.bounds, (picture.width, picture.height))?;
-                    Ok(Object { class_index, ..object })
+                    Ok(Object { class_index, origin: line as u64, ..object })
                 });
                 picture.objects.extend(problems.take(&xml, || format!("line {line}"), object)?);
             }
@@ -111,26 +115,40 @@ fn listed(
     Ok(files)
 }
 
-/// The names of the classes in all these files, sorted.
-fn names_in(files: &[PathBuf]) -> Result<Vec<String>, DataError> {
+/// The names of the classes in all these files, sorted. Malformed ones among the `chosen` are told of when those
+/// are read.
+fn names_in(
+    files: &[PathBuf],
+    chosen: &[PathBuf],
+    problems: &mut Problems,
+) -> Result<Vec<String>, DataError> {
+    let chosen: HashSet<&PathBuf> = chosen.iter().collect();
     let mut names = BTreeSet::new();
     for file in files {
-        parsed(file, |document| {
+        let read = parsed(file, |document| {
             names.extend(objects(document).filter_map(|object| text(object, "name").map(str::to_owned)));
         })?;
+        if let Err((line, kind)) = read
+            && !chosen.contains(file)
+        {
+            problems.take::<()>(file, || format!("line {line}"), Err(kind))?;
+        }
     }
     Ok(names.into_iter().collect())
 }
 
 fn read(root: &Path, xml: PathBuf) -> Result<Annotated, DataError> {
-    let (picture, objects) = parsed(&xml, |document| {
+    let read = parsed(&xml, |document| {
         let found = objects(document).map(|node| {
             let line = document.text_pos_at(node.range().start).row as usize;
             Found { line, object: object(node) }
         });
         (picture(root, &xml, document.root_element()), found.collect())
     })?;
-    Ok(Annotated { xml, picture, objects })
+    Ok(match read {
+        Ok((picture, objects)) => Annotated { xml, line: 1, picture, objects },
+        Err((line, kind)) => Annotated { xml, line, picture: Err(kind), objects: Vec::new() },
+    })
 }
 
 fn picture(root: &Path, xml: &Path, annotation: Node) -> Result<AnnotatedPicture, ProblemKind> {
@@ -147,7 +165,7 @@ fn picture(root: &Path, xml: &Path, annotation: Node) -> Result<AnnotatedPicture
     let mut paths = folders.iter().flat_map(|folder| names.iter().map(|name| folder.join(name)));
     let path = paths.find(|path| path.is_file());
     let path = path.ok_or_else(|| ProblemKind::NoPicture(folders[0].join(&names[0])))?;
-    Ok(AnnotatedPicture { path, id: 0, width, height, objects: Vec::new() })
+    Ok(AnnotatedPicture { path, id: 0, width, height, objects: Vec::new(), annotations: xml.into() })
 }
 
 /// The name of an object's class, and the object with class index 0.
@@ -160,19 +178,31 @@ fn object(node: Node) -> Result<(String, Object), ProblemKind> {
     let extent = |first: f64, last: f64| if last > first { last - first + 1.0 } else { 0.0 };
     let bounds = CocoBox::from_xywh([left - 1.0, top - 1.0, extent(left, right), extent(top, bottom)]);
     let difficult = text(node, "difficult").is_some_and(|flag| flag == "1");
-    Ok((name.into(), Object { bounds, class_index: 0, area: bounds.area(), crowd: false, difficult }))
+    let area = bounds.area();
+    Ok((name.into(), Object { bounds, class_index: 0, area, crowd: false, difficult, origin: 0 }))
 }
 
-/// What `look` finds in an XML file.
-fn parsed<T>(path: &Path, look: impl FnOnce(&Document) -> T) -> Result<T, DataError> {
-    let text = fs::read_to_string(path).map_err(|source| DataError::Read { path: path.into(), source })?;
-    let document = Document::parse(text.trim_start_matches('\u{feff}'));
-    let document = document.map_err(|error| DataError::Malformed {
-        path: path.into(),
-        line: error.pos().row as usize,
-        message: error.to_string(),
-    })?;
-    Ok(look(&document))
+/// What `look` finds in an XML file; where it is none, the line and what is wrong.
+fn parsed<T>(
+    path: &Path,
+    look: impl FnOnce(&Document) -> T,
+) -> Result<Result<T, (usize, ProblemKind)>, DataError> {
+    let bytes = fs::read(path).map_err(|source| DataError::Read { path: path.into(), source })?;
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Err((1, ProblemKind::Malformed("the file is empty".into()))));
+    }
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+            return Ok(Err((line, ProblemKind::Malformed("the file is not in UTF-8".into()))));
+        }
+    };
+    Ok(match Document::parse(text.trim_start_matches('\u{feff}')) {
+        Ok(document) => Ok(look(&document)),
+        Err(error) => Err((error.pos().row as usize, ProblemKind::Malformed(error.to_string()))),
+    })
 }
 
 fn objects<'a, 'b>(document: &'a Document<'b>) -> impl Iterator<Item = Node<'a, 'b>> {

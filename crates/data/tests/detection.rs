@@ -220,8 +220,35 @@ fn voc_files_that_are_not_there_or_malformed() {
     assert!(read(Some("no")).starts_with("ImageSets/Main/no.txt: cannot be read"));
 
     let root = folder(&[("1.xml", "<annotation>\n<object></annotation>")]);
-    let error = DetectionDataset::from_voc(root.path(), None, None, OnProblem::Skip).unwrap_err();
-    assert!(message(&error, root.path()).starts_with("1.xml:2: "), "{error}");
+    let read = |policy| {
+        let error = DetectionDataset::from_voc(root.path(), None, None, policy).unwrap_err();
+        message(&error, root.path())
+    };
+    assert!(read(OnProblem::Refuse).starts_with("1.xml: line 2: "), "{}", read(OnProblem::Refuse));
+    assert!(read(OnProblem::Skip).contains("1 skipped, the first: "), "{}", read(OnProblem::Skip));
+}
+
+#[test]
+fn malformed_voc_files_are_skipped_by_their_lines() {
+    let one = voc_file("1.jpg", &voc_object("dog", ["1", "1", "2", "2"], 0));
+    let root = folder(&[
+        ("1.xml", &one),
+        ("1.jpg", ""),
+        ("2.xml", " \n"),
+        ("3.xml", "<annotation>\n<object></annotation>"),
+        ("ImageSets/Main/train.txt", "1\n2\n"),
+    ]);
+    fs::write(root.path().join("4.xml"), b"<annotation>\n\xff</annotation>").unwrap();
+    for (split, places) in [(None, [(2, 1), (3, 2), (4, 2)]), (Some("train"), [(3, 2), (4, 2), (2, 1)])] {
+        let dataset = DetectionDataset::from_voc(root.path(), split, None, OnProblem::Skip).unwrap();
+        assert_eq!((dataset.pictures.len(), dataset.pictures[0].objects[0].origin), (1, 3));
+        let found: Vec<String> =
+            dataset.problems.iter().map(|problem| problem.to_string().replace('\\', "/")).collect();
+        for ((file, line), problem) in places.into_iter().zip(&found) {
+            assert!(problem.contains(&format!("/{file}.xml: line {line}: ")), "{found:?}");
+        }
+        assert_eq!(found.len(), 3);
+    }
 }
 
 #[test]

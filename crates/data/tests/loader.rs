@@ -44,10 +44,17 @@ fn options(threads: usize) -> LoaderOptions {
 fn annotated(paths: &[PathBuf]) -> Vec<AnnotatedPicture> {
     let picture = |(index, path): (usize, &PathBuf)| {
         let bounds = CocoBox::from_xywh([10.0, 5.0, 20.0, 15.0]);
-        let object = Object { bounds, class_index: 1, area: 300.0, crowd: false, difficult: true };
+        let object = Object { bounds, class_index: 1, area: 300.0, crowd: false, difficult: true, origin: 1 };
         let crowd = Object { crowd: true, ..object };
         let (width, height, id) = (40 + index, 30, index as u64);
-        AnnotatedPicture { path: path.clone(), id, width, height, objects: vec![crowd, object] }
+        AnnotatedPicture {
+            path: path.clone(),
+            id,
+            width,
+            height,
+            objects: vec![crowd, object],
+            annotations: "i.json".into(),
+        }
     };
     paths.iter().enumerate().map(picture).collect()
 }

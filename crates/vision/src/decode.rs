@@ -64,6 +64,25 @@ pub fn decode_file(path: impl AsRef<Path>, limits: &Limits) -> Result<Picture, V
 /// [`VisionError::NotAPicture`], [`VisionError::Unsupported`], [`VisionError::Damaged`] (a truncated file
 /// too), or a limit: [`VisionError::TooManyPixels`], [`VisionError::TooMuchMemory`].
 pub fn decode_bytes(bytes: &[u8], name: &str, limits: &Limits) -> Result<Picture, VisionError> {
+    Ok(decode_telling(bytes, name, limits)?.picture)
+}
+
+/// A picture, and how its file stores it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// The picture, upright.
+    pub picture: Picture,
+    /// Width and height as stored, before the picture was turned upright.
+    pub stored: [usize; 2],
+    /// Whether the file asks for turning or mirroring, by its EXIF orientation.
+    pub turned: bool,
+}
+
+/// As [`decode_bytes`], and tells how the file stores the picture.
+///
+/// # Errors
+/// Those of [`decode_bytes`].
+pub fn decode_telling(bytes: &[u8], name: &str, limits: &Limits) -> Result<Decoded, VisionError> {
     let source = Source { bytes, name, format: format(bytes, name)?, limits };
     if bytes.len() as u64 > limits.max_bytes {
         return Err(source.too_much_memory());
@@ -72,8 +91,10 @@ pub fn decode_bytes(bytes: &[u8], name: &str, limits: &Limits) -> Result<Picture
         ImageFormat::Jpeg => jpeg::decode(&source)?,
         _ => general::decode(&source)?,
     };
+    let stored = [width, height];
+    let turned = orientation != Orientation::NoTransforms;
     let (width, height, pixels) = upright(orientation, width, height, pixels);
-    Picture::new(width, height, pixels)
+    Ok(Decoded { picture: Picture::new(width, height, pixels)?, stored, turned })
 }
 
 fn format(bytes: &[u8], name: &str) -> Result<ImageFormat, VisionError> {

@@ -24,7 +24,7 @@ mod preprocess;
 mod resize;
 
 pub use boxes::{CocoBox, PixelBox};
-pub use decode::{EXTENSIONS, Limits, decode_bytes, decode_file};
+pub use decode::{Decoded, EXTENSIONS, Limits, decode_bytes, decode_file, decode_telling};
 pub use detection::{
     Candidates, Clip, Level, NotFinite, PostProcessing, ScoredBox, Share, Suppression, Workers, detections,
     detections_shared,

@@ -70,6 +70,12 @@ impl Anchors {
         self.scales.len() * self.ratios.len()
     }
 
+    /// Cells along an axis of `pixels` on a level: every level halves the one before, rounding up.
+    #[must_use]
+    pub fn cells(pixels: usize, level: usize) -> usize {
+        cells(pixels, level)
+    }
+
     /// Anchors of an input of `height` × `width` pixels on `levels`.
     #[must_use]
     pub fn count(&self, levels: impl IntoIterator<Item = usize>, height: usize, width: usize) -> usize {
