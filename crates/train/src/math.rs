@@ -1,15 +1,8 @@
 //! Exponentials and logarithms as plain arithmetic, so that the compiler makes vectors of loops over them.
 
 /// 2^f for f in −½..=½: least squares of degree 6 in f64, largest relative error 4e-9 before rounding.
-const EXP2: [f32; 7] = [
-    1.0,
-    std::f32::consts::LN_2,
-    0.240_226_5,
-    0.055_504_11,
-    0.009_618_129,
-    0.001_333_355_8,
-    0.000_154_035_3,
-];
+const EXP2: [f32; 7] =
+    [1.0, std::f32::consts::LN_2, 0.240_226_5, 0.055_504_11, 0.009_618_129, 0.001_333_355_8, 0.000_154_035_3];
 
 /// eˣ for x in −87..=0, and its value at the nearer end elsewhere; NaN stays NaN.
 #[inline(always)]

@@ -71,7 +71,10 @@ mod tests {
     #[test]
     fn warms_up_then_falls() {
         let constant = schedule(Decay::Constant);
-        assert_eq!((constant.at(0), constant.at(5), constant.at(10), constant.at(999)), (0.1, 0.25, 0.4, 0.4));
+        assert_eq!(
+            (constant.at(0), constant.at(5), constant.at(10), constant.at(999)),
+            (0.1, 0.25, 0.4, 0.4)
+        );
 
         let stairs = schedule(Decay::Exponential { factor: 0.5, every: 20.0, staircase: true });
         assert_eq!((stairs.at(19), stairs.at(20), stairs.at(59)), (0.4, 0.2, 0.1));

@@ -111,7 +111,8 @@ fn detection_is_effdets() {
 #[test]
 fn zylo117s_is_its_definition() {
     let anchors = Anchors::octave(4.0, &AspectRatio::ROUNDED).boxes(3..=3, 64, 64);
-    let object = |y1: f32, x1, y2, x2, class_index| TargetBox { bounds: InputBox { y1, x1, y2, x2 }, class_index };
+    let object =
+        |y1: f32, x1, y2, x2, class_index| TargetBox { bounds: InputBox { y1, x1, y2, x2 }, class_index };
     let objects = [vec![object(5.0, 5.0, 37.0, 40.0, 1), object(30.0, 20.0, 60.0, 58.0, 0)], vec![]];
     let outputs = [wave(&[2, 8, 8, 18], 3, 2.0, -1.0), wave(&[2, 8, 8, 36], 4, 0.5, 0.0)];
     let loss = DetectionLoss::new(LossRecipe::ZYLO117, 2, anchors.clone());

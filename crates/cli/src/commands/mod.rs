@@ -10,6 +10,7 @@ mod inspect;
 mod models;
 mod quantize;
 mod summary;
+mod train;
 
 use clap::Subcommand;
 
@@ -27,6 +28,7 @@ pub(crate) enum Command {
     Convert(convert::Options),
     Bench(bench::Options),
     Quantize(quantize::Options),
+    Train(train::Options),
 }
 
 impl Command {
@@ -42,6 +44,7 @@ impl Command {
             Self::Convert(options) => convert::run(options),
             Self::Bench(options) => bench::run(options),
             Self::Quantize(options) => quantize::run(options),
+            Self::Train(options) => train::run(options),
         }
     }
 }

@@ -35,7 +35,9 @@ pub(super) fn value_of(text: &str) -> Value {
     let parsed = toml::from_str::<toml::Table>(&format!("value = {text}"));
     match parsed.ok().filter(|table| table.len() == 1).and_then(|mut table| table.remove("value")) {
         Some(value) => value,
-        None if text.contains(',') => Value::Array(text.split(',').map(|part| value_of(part.trim())).collect()),
+        None if text.contains(',') => {
+            Value::Array(text.split(',').map(|part| value_of(part.trim())).collect())
+        }
         None => Value::String(text.to_owned()),
     }
 }
@@ -152,7 +154,10 @@ impl<T: Field + Default> Field for Option<T> {
 
     fn get(&self) -> Option<Value> {
         // Said, so that a file can take away a default.
-        Some(self.as_ref().map_or(Value::String("none".to_owned()), |value| value.get().unwrap_or("none".into())))
+        Some(
+            self.as_ref()
+                .map_or(Value::String("none".to_owned()), |value| value.get().unwrap_or("none".into())),
+        )
     }
 
     fn set_text(&mut self, text: &str) -> Result<(), String> {
@@ -192,7 +197,9 @@ impl Field for Size {
     fn set(&mut self, value: &Value) -> Result<(), String> {
         let side = |text: &str| text.trim().parse().ok().filter(|&side: &usize| side > 0);
         let sides = match value {
-            Value::Integer(side) => usize::try_from(*side).ok().filter(|&side| side > 0).map(|side| [side, side]),
+            Value::Integer(side) => {
+                usize::try_from(*side).ok().filter(|&side| side > 0).map(|side| [side, side])
+            }
             Value::String(text) => text.split_once(['x', '×']).and_then(|(h, w)| Some([side(h)?, side(w)?])),
             _ => None,
         };
@@ -202,7 +209,11 @@ impl Field for Size {
 
     fn get(&self) -> Option<Value> {
         let Self([height, width]) = self;
-        Some(if height == width { Value::Integer(*height as i64) } else { format!("{height}x{width}").into() })
+        Some(if height == width {
+            Value::Integer(*height as i64)
+        } else {
+            format!("{height}x{width}").into()
+        })
     }
 }
 
@@ -225,7 +236,9 @@ impl Field for Vec<AspectRatio> {
     }
 
     fn get(&self) -> Option<Value> {
-        Some(Value::Array(self.iter().map(|ratio| format!("{}x{}", ratio.width, ratio.height).into()).collect()))
+        Some(Value::Array(
+            self.iter().map(|ratio| format!("{}x{}", ratio.width, ratio.height).into()).collect(),
+        ))
     }
 }
 
@@ -288,7 +301,8 @@ impl Word for ScheduleKind {
 }
 
 impl Word for DetectionLossKind {
-    const WORDS: &'static [(&'static str, Self)] = &[("official", Self::Official), ("zylo117", Self::Zylo117)];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("official", Self::Official), ("zylo117", Self::Zylo117)];
 }
 
 impl Word for OnProblem {

@@ -14,8 +14,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], naming the line: no TOML, a name that no option has, a value that it cannot have.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let mut config = Self::default();
         config.apply(path, &text)?;
         Ok(config)
@@ -84,9 +84,7 @@ impl Config {
         };
         let known = names();
         let differing = before.differences(self).into_iter().filter(|name| known.contains(name));
-        differing
-            .map(|name| format!("{name}: {}, now {}", show(before, &name), show(self, &name)))
-            .collect()
+        differing.map(|name| format!("{name}: {}, now {}", show(before, &name), show(self, &name))).collect()
     }
 }
 
@@ -127,7 +125,11 @@ mod tests {
             "run.toml:1: optimiser = \"adam\": one of sgd, rmsprop, adamw is wanted"
         );
         assert_eq!(error("batch = -1"), "run.toml:1: batch = -1: a whole number from 0 on is wanted");
-        assert!(error("batch = 8\nepochs =\n").starts_with("run.toml:2: "), "{}", error("batch = 8\nepochs =\n"));
+        assert!(
+            error("batch = 8\nepochs =\n").starts_with("run.toml:2: "),
+            "{}",
+            error("batch = 8\nepochs =\n")
+        );
     }
 
     #[test]

@@ -55,10 +55,17 @@ pub const OPTIONS: &[Opt] = &[
         MODEL,
         "weights",
         "WHERE",
-        "Where it begins: pretrained (published weights; of a detector, the published classifier under a new pyramid and heads), scratch, or a checkpoint FILE",
+        "Where it begins: pretrained (published weights of the model), backbone (of a detector: the published classifier, under a new pyramid and heads), scratch, or a checkpoint FILE of the model or its backbone",
         |c| &mut c.weights,
     ),
     row(MODEL, "size", "HxW", "Input size in pixels, such as 224 or 192x256 [the model's]", |c| &mut c.size),
+    row(
+        MODEL,
+        "crop_pct",
+        "SHARE",
+        "Of a picture's side, what a classifier is judged by [the model's]",
+        |c| &mut c.crop_pct,
+    ),
     row(MODEL, "freeze", "WHAT", "What is not trained: nothing, backbone or all-but-head", |c| &mut c.freeze),
     row(
         MODEL,
@@ -80,19 +87,24 @@ pub const OPTIONS: &[Opt] = &[
     row(MODEL, "drop_connect", "RATE", "Share of pictures that skip the last block [the model's]", |c| {
         &mut c.drop_connect
     }),
-    row(
+    // Folders may be moved; whether the pictures are the same is seen by themselves.
+    free(row(
         DATA,
         "data",
         "PATH",
         "Pictures to learn from: class folders, a folder with labels.tsv, Pascal VOC's folder, or COCO's JSON",
         |c| &mut c.data,
-    ),
-    row(DATA, "images", "DIR", "The pictures of COCO's JSON", |c| &mut c.images),
+    )),
+    free(row(DATA, "images", "DIR", "The pictures of COCO's JSON", |c| &mut c.images)),
     row(DATA, "split", "NAME", "Pascal VOC's split, such as train [all]", |c| &mut c.split),
-    row(DATA, "val_data", "PATH", "Pictures to judge by [a share of the others]", |c| &mut c.val_data),
-    row(DATA, "val_images", "DIR", "The pictures of COCO's JSON to judge by [those of `images`]", |c| {
-        &mut c.val_images
-    }),
+    free(row(DATA, "val_data", "PATH", "Pictures to judge by [a share of the others]", |c| &mut c.val_data)),
+    free(row(
+        DATA,
+        "val_images",
+        "DIR",
+        "The pictures of COCO's JSON to judge by [those of `images`]",
+        |c| &mut c.val_images,
+    )),
     row(DATA, "val_split", "NAME", "Pascal VOC's split to judge by, such as val", |c| &mut c.val_split),
     row(
         DATA,
@@ -163,12 +175,15 @@ pub const OPTIONS: &[Opt] = &[
     row(LOSS, "class_weights", "WEIGHTS", "What classes count: equal, balanced, or a number for each", |c| {
         &mut c.class_weights
     }),
-    row(BOXES, "detection_loss", "WHOSE", "official or zylo117; the next five change parts of it", |c| {
+    row(BOXES, "detection_loss", "WHOSE", "official or zylo117; the next six change parts of it", |c| {
         &mut c.detection_loss
     }),
     row(BOXES, "focal_alpha", "SHARE", "What objects count beside background", |c| &mut c.focal_alpha),
     row(BOXES, "focal_gamma", "NUMBER", "The focal loss's exponent", |c| &mut c.focal_gamma),
     row(BOXES, "box_weight", "NUMBER", "What boxes count beside classes", |c| &mut c.box_weight),
+    row(BOXES, "box_delta", "NUMBER", "Error of an offset from which on its loss grows as a line", |c| {
+        &mut c.box_delta
+    }),
     row(BOXES, "positive_iou", "SHARE", "Overlap from which an anchor answers for a box", |c| {
         &mut c.positive_iou
     }),
@@ -178,13 +193,17 @@ pub const OPTIONS: &[Opt] = &[
     row(BOXES, "anchor_base", "STRIDES", "Side of the smallest square anchor [the model's]", |c| {
         &mut c.anchor_base
     }),
-    row(BOXES, "anchor_scales", "FACTOR,…", "Factors on it [the model's]; `effigy anchors` fits them", |c| {
-        &mut c.anchor_scales
-    }),
+    row(
+        BOXES,
+        "anchor_scales",
+        "FACTOR,…",
+        "Factors on it [the model's]; `effigy anchors` fits them",
+        |c| &mut c.anchor_scales,
+    ),
     row(BOXES, "anchor_ratios", "WxH,…", "Shapes: factors on width and height [the model's]", |c| {
         &mut c.anchor_ratios
     }),
-    row(RUN, "out", "DIR", "Where checkpoints, figures and the report go", |c| &mut c.out),
+    free(row(RUN, "out", "DIR", "Where checkpoints, figures and the report go", |c| &mut c.out)),
     row(RUN, "seed", "N", "What everything random is drawn from", |c| &mut c.seed),
     // Results do not depend on the number of threads.
     free(row(RUN, "threads", "N", "Threads of the network [all]", |c| &mut c.threads)),
@@ -195,7 +214,9 @@ pub const OPTIONS: &[Opt] = &[
         &mut c.save_minutes
     })),
     free(row(RUN, "samples", "N", "Pictures that the report shows with answers", |c| &mut c.samples)),
-    free(row(RUN, "tensorboard", "BOOL", "Whether files for TensorBoard are written", |c| &mut c.tensorboard)),
+    free(row(RUN, "tensorboard", "BOOL", "Whether files for TensorBoard are written", |c| {
+        &mut c.tensorboard
+    })),
 ];
 
 /// The prefix of options that say how pictures are varied.

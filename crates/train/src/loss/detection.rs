@@ -97,8 +97,7 @@ impl DetectionLoss {
     pub fn loss(&self, outputs: &[Tensor], objects: &[Vec<TargetBox>]) -> (DetectionLossValue, Vec<Tensor>) {
         let assignments: Vec<_> = objects.iter().map(|objects| self.matcher.assign(objects)).collect();
         let positives: usize = assignments.iter().map(|assignment| assignment.positives).sum();
-        let mut gradients: Vec<Tensor> =
-            outputs.iter().map(|output| Tensor::zeros(output.shape())).collect();
+        let mut gradients: Vec<Tensor> = outputs.iter().map(|output| Tensor::zeros(output.shape())).collect();
         let mut value = DetectionLossValue { positives, ..DetectionLossValue::default() };
         for (picture, (assignment, objects)) in assignments.iter().zip(objects).enumerate() {
             let divisor = match self.recipe.normaliser {

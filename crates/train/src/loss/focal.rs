@@ -108,7 +108,10 @@ mod tests {
                 for ((loss, slope), there) in found.into_iter().zip([true, false]) {
                     let (exact_loss, exact_slope) = exact(focal, f64::from(logit), there);
                     let off = |a: f32, b: f64| (f64::from(a) / b - 1.0).abs();
-                    assert!(off(loss, exact_loss) < TOLERANCE, "{focal:?} {logit} {there}: {loss} {exact_loss}");
+                    assert!(
+                        off(loss, exact_loss) < TOLERANCE,
+                        "{focal:?} {logit} {there}: {loss} {exact_loss}"
+                    );
                     assert!(off(slope, exact_slope) < TOLERANCE, "{focal:?} {logit}: {slope} {exact_slope}");
                 }
             }

@@ -19,13 +19,7 @@ use crate::{Groups, Parameters};
 /// else, so that a resume can give it back.
 pub trait Optimiser: Send {
     /// One step: gradients count `gradient_scale` times, and only parameters of `groups` change.
-    fn step(
-        &mut self,
-        parameters: &mut Parameters,
-        gradients: &Parameters,
-        groups: &Groups,
-        rate: StepSize,
-    );
+    fn step(&mut self, parameters: &mut Parameters, gradients: &Parameters, groups: &Groups, rate: StepSize);
 
     /// What is remembered for each parameter.
     fn moments(&self) -> Vec<&Parameters>;
