@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use effigy::Error;
 use effigy::engine::EngineError;
+use effigy_train::TrainError;
 
 use crate::video::VideoError;
 
@@ -38,6 +39,12 @@ pub(crate) enum Failure {
     /// A video could not be read or written.
     #[error(transparent)]
     Video(#[from] VideoError),
+    /// A run could not begin, or stopped.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// Ctrl-C, or its like, in a run that can go on.
+    #[error("stopped; `--resume` goes on from step {step}")]
+    Stopped { step: u64 },
     /// Ctrl-C, or its like.
     #[error("interrupted; what was not finished is removed")]
     Interrupted,
@@ -66,8 +73,9 @@ impl Failure {
                 | Error::Size { .. }
                 | Error::CropPct(_)
                 | Error::Normalisation { .. },
-            ) => 2,
-            Self::Interrupted => 130,
+            )
+            | Self::Train(TrainError::Config(_) | TrainError::Model(_)) => 2,
+            Self::Interrupted | Self::Stopped { .. } => 130,
             _ => 1,
         }
     }

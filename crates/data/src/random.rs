@@ -24,6 +24,10 @@ pub enum Purpose {
     Split = 5,
     /// A search, such as the one for anchors.
     Search = 6,
+    /// What parameters begin at.
+    Parameters = 7,
+    /// What dropout drops of a batch.
+    Dropout = 8,
 }
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;

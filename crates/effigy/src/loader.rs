@@ -269,6 +269,15 @@ impl Loader {
         Quantiser::new(source, self.labels, &self.options)
     }
 
+    /// The network and its weights as they are, to be trained further. Settings of the preprocessing are not
+    /// applied.
+    ///
+    /// # Errors
+    /// Weights that cannot be had.
+    pub fn weights(mut self) -> Result<effigy_weights::Loaded, Error> {
+        self.origin.read(&self.load, &mut self.on_download)
+    }
+
     fn classifier_source(&mut self) -> Result<Source<EfficientNet>, Error> {
         let mut source = self.origin.load(&self.load, &mut self.on_download)?.classifier()?;
         self.set_up_classifier(&mut source.description)?;

@@ -43,7 +43,16 @@ impl Origin {
         options: &LoadOptions,
         progress: &mut dyn FnMut(hub::Progress<'_>),
     ) -> Result<Source, Error> {
-        let loaded = match self {
+        Ok(Source::new(self.read(options, progress)?))
+    }
+
+    /// As the weights are, without guesses at their classes' names.
+    pub(crate) fn read(
+        &self,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(hub::Progress<'_>),
+    ) -> Result<Loaded, Error> {
+        Ok(match self {
             Self::File(path) => effigy_weights::load(path, options)?,
             #[cfg(feature = "lite0")]
             Self::Pretrained { name, training: Training::Base } if name == embedded::NAME => {
@@ -61,8 +70,7 @@ impl Origin {
                 let model = Some(checkpoint.model.to_owned());
                 effigy_weights::load(&path, &LoadOptions { model, preprocessing, ..options.clone() })?
             }
-        };
-        Ok(Source::new(loaded))
+        })
     }
 }
 

@@ -85,3 +85,10 @@ impl Parameters {
         self.slots.iter().find(|slot| slot.spec.name == name).map(|slot| slot.range.clone())
     }
 }
+
+/// What is judged runs on the engine.
+impl effigy_engine::Parameters for Parameters {
+    fn parameter(&self, name: &str) -> Option<std::borrow::Cow<'_, [f32]>> {
+        self.get(name).map(std::borrow::Cow::Borrowed)
+    }
+}

@@ -12,6 +12,7 @@ mod inspect;
 mod models;
 mod quantize;
 mod summary;
+mod train;
 
 use clap::Subcommand;
 
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     Quantize(quantize::Options),
     Doctor(doctor::Options),
     Anchors(anchors::Options),
+    Train(train::Options),
 }
 
 impl Command {
@@ -48,6 +50,7 @@ impl Command {
             Self::Quantize(options) => quantize::run(options),
             Self::Doctor(options) => doctor::run(options),
             Self::Anchors(options) => anchors::run(options),
+            Self::Train(options) => train::run(options),
         }
     }
 }
