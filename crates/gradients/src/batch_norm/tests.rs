@@ -164,7 +164,7 @@ fn keeps_and_adds() {
         let layout = Layout::dense(2, 3, 5, 10);
         let [x, residual] = [1, 2].map(|seed| noise(layout.len(), seed));
         let ones = vec![1.0; 10];
-        let batch = Batch::new(&vec![0.25; 10], &ones, 0.0, &ones, &vec![0.5; 10]);
+        let batch = Batch::new(&[0.25; 10], &ones, 0.0, &ones, &[0.5; 10]);
         let keep: Vec<f32> = [0.0, 2.0].iter().flat_map(|k| [*k; 10]).collect();
         let then = Normalised {
             activation: Activation::Relu,

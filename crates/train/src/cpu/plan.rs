@@ -36,7 +36,7 @@ pub(super) struct Segment {
 }
 
 /// What the values of a segment may take up, in `f32`s, to be read again from the cache.
-const CACHED: usize = 2 << 20;
+const CACHED: usize = 1 << 20;
 
 impl Segment {
     /// The images of a batch in turn.
@@ -59,7 +59,7 @@ impl Segment {
                 continue;
             }
             let most = (start..end).map(&touched).max().unwrap_or(0).max(1);
-            segments.push(Self { range: start..end, images: (std::env::var("CACHED").ok().and_then(|v| v.parse().ok()).unwrap_or(CACHED) / most).clamp(1, batch) });
+            segments.push(Self { range: start..end, images: (CACHED / most).clamp(1, batch) });
             start = end;
         }
         segments
