@@ -5,6 +5,7 @@
 
 mod anchors;
 mod commands;
+mod datasets;
 mod failure;
 mod inputs;
 mod interrupt;

@@ -15,18 +15,22 @@ pub enum DataError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The header of a `labels.tsv` lacks a column.
-    #[error("{path}:1: no column `{column}`; the first line must name the columns `file` and `class_index`, tab-separated", path = path.display())]
+    /// The header of a list lacks a column.
+    #[error(
+        "{path}:1: no column `{column}`; the first line must name the columns `file` and `class_index` (a number \
+         from 0) or `label` (a name), with tabs between them in a .tsv",
+        path = path.display()
+    )]
     MissingColumn {
-        /// The labels file.
+        /// The list.
         path: PathBuf,
         /// The column that is not there.
         column: &'static str,
     },
-    /// A line of a `labels.tsv` cannot be understood.
+    /// A line of a list cannot be understood.
     #[error("{path}:{line}: {problem}", path = path.display())]
     Line {
-        /// The labels file.
+        /// The list.
         path: PathBuf,
         /// The line, counted from 1.
         line: usize,
@@ -55,19 +59,19 @@ pub enum DataError {
         problems: Vec<Problem>,
     },
     /// There are no pictures.
-    #[error("{path}: no pictures; it needs a `labels.tsv` with lines, or a folder of pictures for each class", path = path.display())]
+    #[error("{path}: no pictures; it needs a `labels.tsv` or `labels.csv` with lines, or a folder of pictures for each class, of which `train` may hold those to learn from", path = path.display())]
     Empty {
         /// The data set's folder.
         path: PathBuf,
     },
 }
 
-/// What is wrong with a line of a `labels.tsv`.
+/// What is wrong with a line of a list.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineProblem {
     /// Fewer fields than the header has columns.
-    #[error("has {found} tab-separated fields, but the header has {expected}")]
+    #[error("has {found} fields, but the header has {expected}")]
     Fields {
         /// Fields on the line.
         found: usize,
@@ -77,6 +81,12 @@ pub enum LineProblem {
     /// The class is no number.
     #[error("class_index `{0}` is no whole number from 0")]
     Class(String),
+    /// The class has no name.
+    #[error("the label is empty")]
+    NoLabel,
+    /// The list has splits, but the line names none.
+    #[error("the split is empty")]
+    NoSplit,
     /// The picture does not exist.
     #[error("the picture {path} is not there", path = .0.display())]
     NoPicture(PathBuf),
@@ -124,6 +134,9 @@ pub enum ProblemKind {
     /// The box encloses nothing of the picture.
     #[error("the box has no area within the picture ({0})")]
     DegenerateBox(String),
+    /// A line of a list cannot be used.
+    #[error("{0}")]
+    Line(LineProblem),
     /// An annotation file is not the XML that it should be.
     #[error("{0}")]
     Malformed(String),

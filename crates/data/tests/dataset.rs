@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use effigy_data::{DataError, Dataset, LineProblem, pictures};
+use effigy_data::{DataError, Dataset, Hold, LineProblem, OnProblem, Split, pictures};
 use tempfile::TempDir;
 
 /// A folder holding files of the given names and contents.
@@ -131,4 +131,121 @@ fn pictures_are_found_below_and_sorted() {
     ]);
     assert_eq!(below(root.path(), pictures(root.path()).unwrap()), ["a/y.webp", "a/z.tiff", "b.PNG"]);
     assert!(pictures(root.path().join("gone")).is_err());
+}
+
+fn splits(
+    files: &[(&str, &str)],
+    policy: OnProblem,
+    hold: Option<Hold>,
+) -> Result<Vec<Split<Dataset>>, String> {
+    let root = folder(files);
+    Dataset::open_splits(root.path(), policy, hold)
+        .map_err(|error| error.to_string().replace(&format!("{}/", root.path().display()), ""))
+}
+
+/// The name of each split, and its samples by file name and class.
+fn contents(splits: &[Split<Dataset>]) -> Vec<(String, Vec<(String, usize)>)> {
+    let sample = |sample: &effigy_data::Sample| {
+        (sample.path.file_name().unwrap().to_string_lossy().into_owned(), sample.class_index)
+    };
+    splits.iter().map(|s| (s.name.clone(), s.data.samples.iter().map(sample).collect())).collect()
+}
+
+#[test]
+fn a_csv_names_labels_and_splits() {
+    let list = "path,label,split\na.jpg,\"dog, small\",train\nb.jpg,cat,Valid\n\"c.jpg\",cat,training\nd.jpg,ape,test\n";
+    let files = [("labels.csv", list), ("a.jpg", ""), ("b.jpg", ""), ("c.jpg", ""), ("d.jpg", "")];
+    let splits = splits(&files, OnProblem::Refuse, None).unwrap();
+    let named = |name: &str, class: usize| (name.to_owned(), class);
+    assert_eq!(
+        contents(&splits),
+        [
+            ("train".into(), vec![named("a.jpg", 2), named("c.jpg", 1)]),
+            ("val".into(), vec![named("b.jpg", 1)]),
+            ("test".into(), vec![named("d.jpg", 0)]),
+        ]
+    );
+    for split in &splits {
+        assert_eq!(split.data.class_names.as_ref().unwrap(), &["ape", "cat", "dog, small"]);
+        assert_eq!(split.data.classes(), 3);
+    }
+    // All of it at once, and the list itself instead of its folder.
+    let root = folder(&files);
+    assert_eq!(Dataset::open(root.path().join("labels.csv")).unwrap().samples.len(), 4);
+}
+
+#[test]
+fn a_bad_line_of_a_list_is_refused_or_left_out() {
+    let list = "file;class_index;split\na.jpg;0;train\ngone.jpg;1;train\na.jpg;x;train\na.jpg\na.jpg;1;\n";
+    let files = [("labels.csv", list), ("a.jpg", "")];
+    let refused = splits(&files, OnProblem::Refuse, None).unwrap_err();
+    assert_eq!(refused, "labels.csv:3: the picture gone.jpg is not there");
+    let splits = splits(&files, OnProblem::Skip, None).unwrap();
+    let problems: Vec<String> = splits.iter().flat_map(|s| &s.data.problems).map(|p| p.to_string()).collect();
+    let ends = [
+        "labels.csv: line 3: the picture ",
+        "labels.csv: line 4: class_index `x` is no whole number from 0",
+        "labels.csv: line 5: has 1 fields, but the header has 3",
+        "labels.csv: line 6: the split is empty",
+    ];
+    for end in ends {
+        assert!(problems.iter().any(|problem| problem.contains(end)), "{end}: {problems:?}");
+    }
+    assert_eq!(problems.len(), 4);
+    assert_eq!(splits[0].data.samples.len(), 1);
+}
+
+#[test]
+fn split_folders_number_their_classes_as_train_does() {
+    let files = [
+        ("train/cat/a.jpg", ""),
+        ("train/dog/b.jpg", ""),
+        ("val/dog/c.jpg", ""),
+        ("val/emu/d.jpg", ""),
+        ("notes.txt", ""),
+    ];
+    let refused = splits(&files, OnProblem::Refuse, None).unwrap_err();
+    assert!(refused.starts_with("val/emu/d.jpg: category emu is not among the categories"), "{refused}");
+    let splits = splits(&files, OnProblem::Skip, None).unwrap();
+    let named = |name: &str, class: usize| (name.to_owned(), class);
+    assert_eq!(
+        contents(&splits),
+        [
+            ("train".into(), vec![named("a.jpg", 0), named("b.jpg", 1)]),
+            ("val".into(), vec![named("c.jpg", 1)]),
+        ]
+    );
+    assert_eq!(splits[1].data.problems.len(), 1);
+    assert_eq!(splits[1].data.class_names.as_ref().unwrap(), &["cat", "dog"]);
+}
+
+#[test]
+fn a_part_is_held_back_of_every_class() {
+    let names: Vec<String> = (0..20).map(|i| format!("a/{i:02}.jpg")).collect();
+    let mut files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+    files.extend([("b/x.jpg", ""), ("b/y.jpg", ""), ("c/z.jpg", "")]);
+    let hold = |seed| Some(Hold { share: 0.2, seed });
+    let first = contents(&splits(&files, OnProblem::Refuse, hold(1)).unwrap());
+    let again = contents(&splits(&files, OnProblem::Refuse, hold(1)).unwrap());
+    let other = contents(&splits(&files, OnProblem::Refuse, hold(2)).unwrap());
+    assert_eq!(first, again);
+    assert_ne!(first, other);
+    let count = |at: usize, class| first[at].1.iter().filter(|sample| sample.1 == class).count();
+    assert_eq!((first[0].0.as_str(), first[1].0.as_str()), ("train", "val"));
+    assert_eq!([0, 1, 2].map(|class| count(0, class)), [16, 1, 1]);
+    assert_eq!([0, 1, 2].map(|class| count(1, class)), [4, 1, 0]);
+    let alone = splits(&files, OnProblem::Refuse, None).unwrap();
+    assert_eq!((alone.len(), alone[0].data.samples.len()), (1, 23));
+}
+
+#[test]
+fn nothing_to_train_on_is_an_error() {
+    for files in [
+        &[("labels.csv", "file,label,split\na.jpg,x,val\n"), ("a.jpg", "")][..],
+        &[("train/cat/readme", ""), ("val/cat/a.jpg", "")],
+        &[("cat/readme", "")],
+    ] {
+        let refused = splits(files, OnProblem::Skip, None).unwrap_err();
+        assert!(refused.contains("no pictures; it needs"), "{refused}");
+    }
 }

@@ -12,6 +12,7 @@ use effigy_eval::{Accuracy, top_k};
 use serde_json::json;
 
 use crate::anchors::AnchorOptions;
+use crate::datasets::holds_boxes;
 use crate::failure::{Failure, Outcome};
 use crate::inputs::Input;
 use crate::npy::{beside, keep};
@@ -76,7 +77,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
-    if detection::holds_boxes(&options.data) { detection::run(options) } else { classify(options) }
+    if holds_boxes(&options.data) { detection::run(options) } else { classify(options) }
 }
 
 fn classify(options: &Options) -> Result<Outcome, Failure> {

@@ -1,9 +1,11 @@
 //! The commands: each with its options, what it does and its tests in a file of its own.
 
+mod anchors;
 mod bench;
 mod classify;
 mod convert;
 mod detect;
+mod doctor;
 mod eval;
 mod features;
 mod inspect;
@@ -29,6 +31,8 @@ pub(crate) enum Command {
     Bench(bench::Options),
     Quantize(quantize::Options),
     Train(train::Options),
+    Doctor(doctor::Options),
+    Anchors(anchors::Options),
 }
 
 impl Command {
@@ -45,6 +49,8 @@ impl Command {
             Self::Bench(options) => bench::run(options),
             Self::Quantize(options) => quantize::run(options),
             Self::Train(options) => train::run(options),
+            Self::Doctor(options) => doctor::run(options),
+            Self::Anchors(options) => anchors::run(options),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::path::Path;
 
 use effigy::vision::CocoBox;
 use effigy::{Detection, Detector, Labels, PostProcessing};
@@ -42,11 +41,6 @@ const MEANINGS: [&str; 12] = [
     "ARm   medium objects",
     "ARl   large objects",
 ];
-
-/// Whether `data` holds boxes: a JSON file, or Pascal VOC's folder.
-pub(super) fn holds_boxes(data: &Path) -> bool {
-    data.is_file() || data.join("Annotations").is_dir()
-}
 
 pub(super) fn run(options: &Options) -> Result<Outcome, Failure> {
     let data = open(options)?;
