@@ -10,11 +10,11 @@ fn fraction(seed: u64, index: u64) -> f32 {
 }
 
 /// Multiplies `values` with 0 with probability `rate`, and with `1 / (1 − rate)` otherwise: values on the way
-/// forward, gradients on the way back.
-pub fn dropout(seed: u64, rate: f32, values: &mut [f32]) {
+/// forward, gradients on the way back. They are those from `first` on of all that the seed is for.
+pub fn dropout(seed: u64, rate: f32, first: usize, values: &mut [f32]) {
     let keep = 1.0 / (1.0 - rate);
     for (index, value) in values.iter_mut().enumerate() {
-        *value *= if fraction(seed, index as u64) < rate { 0.0 } else { keep };
+        *value *= if fraction(seed, (first + index) as u64) < rate { 0.0 } else { keep };
     }
 }
 
@@ -23,7 +23,7 @@ pub fn dropout(seed: u64, rate: f32, values: &mut [f32]) {
 #[must_use]
 pub fn drop_connect(seed: u64, rate: f32, images: usize, channels: usize) -> Vec<f32> {
     let mut factors = vec![1.0; images];
-    dropout(seed, rate, &mut factors);
+    dropout(seed, rate, 0, &mut factors);
     factors.iter().flat_map(|factor| std::iter::repeat_n(*factor, channels)).collect()
 }
 
@@ -34,14 +34,14 @@ mod tests {
     #[test]
     fn drops_its_share_and_keeps_the_mean() {
         let mut values = vec![1.0; 100_000];
-        dropout(7, 0.2, &mut values);
+        dropout(7, 0.2, 0, &mut values);
         let dropped = values.iter().filter(|v| **v == 0.0).count();
         assert!((19_500..20_500).contains(&dropped), "{dropped}");
         assert!(values.iter().all(|v| *v == 0.0 || *v == 1.25));
         let mut again = vec![1.0; 100_000];
-        dropout(7, 0.2, &mut again);
+        dropout(7, 0.2, 0, &mut again);
         assert_eq!(values, again);
-        dropout(8, 0.2, &mut again);
+        dropout(8, 0.2, 0, &mut again);
         assert_ne!(values, again);
     }
 

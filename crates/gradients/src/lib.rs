@@ -28,7 +28,9 @@ mod upsample;
 mod weighted_sum;
 
 pub use activation::{activate, activation_backward};
-pub use batch_norm::{Batch, Incoming, Normalised, batch_norm, batch_norm_backward, batch_statistics};
+pub use batch_norm::{
+    Batch, Factors, GradientSums, Incoming, Normalised, Statistics, batch_norm, batch_statistics,
+};
 pub use bias::bias_backward;
 pub use dense::{Gate, dense_weights};
 pub use dense_input::dense_input;

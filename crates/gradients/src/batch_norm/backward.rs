@@ -22,83 +22,83 @@ pub struct Incoming<'a> {
     pub spread: Option<&'a [f32]>,
 }
 
-/// Writes `d_input` for `y = activation(batch(input))`, given the gradient of `y`, and adds the gradients of weight
-/// and bias to `d_affine` where they are asked for. `moves` says that the statistics are the batch's own, so that
-/// every pixel had a part in them.
-///
-/// Without `d_input`, only weight and bias get their gradients.
-///
-/// # Panics
-/// When shapes or lengths do not fit together.
-pub fn batch_norm_backward(
-    cpu: &Cpu,
-    batch: &Batch,
-    input: View<'_>,
-    activation: Activation,
-    d_output: Incoming<'_>,
-    moves: bool,
-    d_input: Option<&mut ViewMut<'_>>,
-    d_affine: Option<(&mut [f32], &mut [f32])>,
-) {
-    let x = input.layout;
-    let channels = x.channels;
-    assert!(d_output.map.is_none_or(|map| x.same_shape(&map.layout)), "{:?} for {x:?}", d_output.map);
-    for per_image in [d_output.gate, d_output.spread].into_iter().flatten() {
-        assert_eq!(per_image.len(), x.images * channels, "one value per image and channel");
-    }
-    let (to, out) = match d_input {
-        Some(d_input) => {
-            assert!(x.same_shape(&d_input.layout), "{:?} for {x:?}", d_input.layout);
-            d_input.clear_halo();
-            (d_input.layout, Some(SharedPtr::new(d_input.data)))
-        }
-        None => (x, None),
-    };
-    // Where there is an activation, the first pass writes what is left of the gradient behind it.
-    let through = if activation == Activation::Identity { None } else { out };
-    let blocks = Blocks::of(&x);
-    let mut sums = vec![0.0; blocks.count * 2 * channels];
-    let sums_out = SharedPtr::new(&mut sums);
-    let pass = Pass { input, d_output, to, blocks, activation };
-    cpu.pool.run(blocks.count, |task| {
-        pass.each_stretch(task, |stretch, index| {
-            // SAFETY: this task's own rows of the output, and its own sums.
-            unsafe {
-                cpu.isa.run(Reduce {
-                    stretch,
-                    scale: batch.scale.as_ptr(),
-                    shift: batch.shift.as_ptr(),
-                    mean: batch.mean.as_ptr(),
-                    out: through.map(|out| out.at(index)),
-                    sums: sums_out.at(task * 2 * channels),
-                });
-            }
-        });
-    });
-    let d_bias = total(&sums, 0..blocks.count, 2 * channels, 0, channels);
-    let d_weight = total(&sums, 0..blocks.count, 2 * channels, channels, channels);
-    if let Some((weight, bias)) = d_affine {
-        for c in 0..channels {
-            weight[c] += (d_weight[c] * f64::from(batch.inverse[c])) as f32;
-            bias[c] += d_bias[c] as f32;
-        }
-    }
-    let Some(out) = out else { return };
-    let factors = Factors::new(batch, moves, &d_bias, &d_weight, (x.images * x.pixels()) as f64);
-    cpu.pool.run(blocks.count, |task| {
-        pass.each_stretch(task, |stretch, index| {
-            // SAFETY: this task's own rows of the output.
-            unsafe {
-                let out = out.at(index);
-                let left = through.is_some().then_some(out.cast_const());
-                cpu.isa.run(Apply { stretch, factors: &factors, left, out });
-            }
-        });
-    });
+/// What the gradients of a batch add up to: images can come a few at a time, while they are in the cache.
+#[derive(Debug)]
+pub struct GradientSums {
+    layout: Layout,
+    /// `Σ d` and `Σ d · (x − mean)`: `[blocks][2][C]`.
+    sums: Vec<f32>,
 }
 
-/// `d_input = d · a + input · b + c`, per channel.
-struct Factors {
+impl GradientSums {
+    /// Of a map of this layout.
+    #[must_use]
+    pub fn new(layout: &Layout) -> Self {
+        Self { layout: *layout, sums: vec![0.0; Blocks::of(layout).count * 2 * layout.channels] }
+    }
+
+    /// The first pass: counts the gradients of `y = activation(batch(input))`, for the images of `input`, which are
+    /// those from `first` on of the whole map. What is left of them before the activation goes to `left`, if the
+    /// activation changes them; where it is the identity, nothing is written.
+    ///
+    /// # Panics
+    /// When shapes or lengths do not fit together.
+    pub fn count(
+        &mut self,
+        cpu: &Cpu,
+        batch: &Batch,
+        input: View<'_>,
+        activation: Activation,
+        d_output: Incoming<'_>,
+        left: Option<&mut ViewMut<'_>>,
+        first: usize,
+    ) {
+        let pass = Pass::new(input, activation, d_output, left.as_ref().map(|left| left.layout));
+        let out = left.filter(|_| activation != Activation::Identity).map(|left| {
+            left.clear_halo();
+            SharedPtr::new(left.data)
+        });
+        let (blocks, channels) = (pass.blocks, input.layout.channels);
+        let start = Blocks::of(&self.layout).of_image(first).start * 2 * channels;
+        let sums = &mut self.sums[start..start + blocks.count * 2 * channels];
+        let sums_out = SharedPtr::new(sums);
+        cpu.pool.run(blocks.count, |task| {
+            pass.each_stretch(task, |stretch, index| {
+                // SAFETY: this task's own rows of the output, and its own sums.
+                unsafe {
+                    cpu.isa.run(Reduce {
+                        stretch,
+                        scale: batch.scale.as_ptr(),
+                        shift: batch.shift.as_ptr(),
+                        mean: batch.mean.as_ptr(),
+                        out: out.map(|out| out.at(index)),
+                        sums: sums_out.at(task * 2 * channels),
+                    });
+                }
+            });
+        });
+    }
+
+    /// Adds the gradients of weight and bias to `d_affine`, and gives what the second pass needs. `moves` says that
+    /// the statistics are the batch's own, so that every pixel had a part in them.
+    #[must_use]
+    pub fn finish(&self, batch: &Batch, moves: bool, d_affine: Option<(&mut [f32], &mut [f32])>) -> Factors {
+        let (channels, blocks) = (self.layout.channels, Blocks::of(&self.layout));
+        let sum = total(&self.sums, 0..blocks.count, 2 * channels, 0, channels);
+        let product = total(&self.sums, 0..blocks.count, 2 * channels, channels, channels);
+        if let Some((weight, bias)) = d_affine {
+            for c in 0..channels {
+                weight[c] += (product[c] * f64::from(batch.inverse[c])) as f32;
+                bias[c] += sum[c] as f32;
+            }
+        }
+        Factors::new(batch, moves, &sum, &product, (self.layout.images * self.layout.pixels()) as f64)
+    }
+}
+
+/// What the second pass makes of a gradient: `d · a + input · b + c`, per channel.
+#[derive(Clone, Debug, Default)]
+pub struct Factors {
     a: Vec<f32>,
     b: Vec<f32>,
     c: Vec<f32>,
@@ -119,6 +119,37 @@ impl Factors {
         }
         Self { a: batch.scale.clone(), b, c }
     }
+
+    /// The second pass: what the statistics take back. `d_input` is what the first pass has left, or, where it has
+    /// left nothing, is written from `d_output`.
+    ///
+    /// # Panics
+    /// When shapes or lengths do not fit together.
+    pub fn apply(
+        &self,
+        cpu: &Cpu,
+        input: View<'_>,
+        d_output: Option<Incoming<'_>>,
+        d_input: &mut ViewMut<'_>,
+    ) {
+        let to = d_input.layout;
+        let nothing = Incoming { map: None, gate: None, spread: None };
+        let pass = Pass::new(input, Activation::Identity, d_output.unwrap_or(nothing), Some(to));
+        if d_output.is_some() {
+            d_input.clear_halo();
+        }
+        let out = SharedPtr::new(d_input.data);
+        cpu.pool.run(pass.blocks.count, |task| {
+            pass.each_stretch(task, |stretch, index| {
+                // SAFETY: this task's own rows of the output.
+                unsafe {
+                    let out = out.at(index);
+                    let left = d_output.is_none().then_some(out.cast_const());
+                    cpu.isa.run(Apply { stretch, factors: self, left, out });
+                }
+            });
+        });
+    }
 }
 
 /// What both passes read.
@@ -130,7 +161,18 @@ struct Pass<'a> {
     activation: Activation,
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    fn new(input: View<'a>, activation: Activation, d_output: Incoming<'a>, to: Option<Layout>) -> Self {
+        let x = input.layout;
+        assert!(d_output.map.is_none_or(|map| x.same_shape(&map.layout)), "{:?} for {x:?}", d_output.map);
+        for per_image in [d_output.gate, d_output.spread].into_iter().flatten() {
+            assert_eq!(per_image.len(), x.images * x.channels, "one value per image and channel");
+        }
+        let to = to.unwrap_or(x);
+        assert!(x.same_shape(&to), "{to:?} for {x:?}");
+        Self { input, d_output, to, blocks: Blocks::of(&x), activation }
+    }
+
     /// The stretches of a block, each with its place in the output.
     fn each_stretch(&self, task: usize, mut visit: impl FnMut(Stretch, usize)) {
         let Self { input, d_output: Incoming { map, gate, spread }, to, blocks, activation } = *self;

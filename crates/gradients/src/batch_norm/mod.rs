@@ -4,9 +4,9 @@ mod backward;
 mod forward;
 mod statistics;
 
-pub use backward::{Incoming, batch_norm_backward};
+pub use backward::{Factors, GradientSums, Incoming};
 pub use forward::{Normalised, batch_norm};
-pub use statistics::batch_statistics;
+pub use statistics::{Statistics, batch_statistics};
 
 /// What a batch is normalised by, per channel.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -56,6 +56,11 @@ fn forward(cpu: &Cpu, case: &Case, x: &[f32], weight: &[f32], bias: &[f32]) -> (
     (loss, batch)
 }
 
+/// The values of one image.
+fn image_of(layout: Layout, image: usize, values: &[f32]) -> &[f32] {
+    &values[image * layout.image_pitch()..(image + 1) * layout.image_pitch()]
+}
+
 struct Case {
     layout: Layout,
     halo: Halo,
@@ -90,21 +95,30 @@ fn gradients_equal_the_slope_of_the_forward_pass() {
             let to = layout.with_halo(halo);
             let mut dx = vec![9.0; to.len()];
             let (mut d_weight, mut d_bias) = (vec![0.0; channels], vec![0.0; channels]);
+            let mut sums = GradientSums::new(&layout);
+            for image in 0..layout.images {
+                let part = |layout: Layout, values| image_of(layout, image, values);
+                let d = View::new(part(layout, &case.d), Layout { images: 1, ..layout });
+                let per_image = image * channels..(image + 1) * channels;
+                let incoming = Incoming {
+                    map: Some(d),
+                    gate: Some(&case.gate[per_image.clone()]),
+                    spread: Some(&case.spread[per_image]),
+                };
+                let pitch = to.image_pitch();
+                let left = &mut dx[image * pitch..(image + 1) * pitch];
+                let mut left = ViewMut::new(left, Layout { images: 1, ..to });
+                let x = View::new(part(layout, &x), Layout { images: 1, ..layout });
+                sums.count(&cpu, &batch, x, activation, incoming, Some(&mut left), image);
+            }
+            let factors = sums.finish(&batch, true, Some((&mut d_weight, &mut d_bias)));
             let incoming = Incoming {
                 map: Some(View::new(&case.d, layout)),
                 gate: Some(&case.gate),
                 spread: Some(&case.spread),
             };
-            batch_norm_backward(
-                &cpu,
-                &batch,
-                View::new(&x, layout),
-                activation,
-                incoming,
-                true,
-                Some(&mut ViewMut::new(&mut dx, to)),
-                Some((&mut d_weight, &mut d_bias)),
-            );
+            let again = (activation == Activation::Identity).then_some(incoming);
+            factors.apply(&cpu, View::new(&x, layout), again, &mut ViewMut::new(&mut dx, to));
             let near = |actual: f32, slope: f64| {
                 assert!(
                     (f64::from(actual) - slope).abs() < SLOPE_TOLERANCE,
@@ -150,7 +164,7 @@ fn keeps_and_adds() {
         let layout = Layout::dense(2, 3, 5, 10);
         let [x, residual] = [1, 2].map(|seed| noise(layout.len(), seed));
         let ones = vec![1.0; 10];
-        let batch = Batch::new(&vec![0.25; 10], &ones, 0.0, &ones, &vec![0.5; 10]);
+        let batch = Batch::new(&[0.25; 10], &ones, 0.0, &ones, &[0.5; 10]);
         let keep: Vec<f32> = [0.0, 2.0].iter().flat_map(|k| [*k; 10]).collect();
         let then = Normalised {
             activation: Activation::Relu,

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use effigy_arch::NodeId;
+use effigy_kernels::Activation;
 
 use super::program::{Operation, Program, Unit};
 
@@ -33,6 +34,14 @@ pub(super) enum Step {
         /// What the unit makes for each of its inputs.
         inputs: Vec<Option<Share>>,
     },
+    /// The second pass of a BatchNorm's way back, when the whole batch has had the first: `to` is what that has
+    /// left, or, where there is no activation, made anew from the output's gradient.
+    Apply {
+        unit: usize,
+        output: Option<(GradientId, Option<NodeId>)>,
+        means: Option<GradientId>,
+        to: GradientId,
+    },
     /// `to = a + b`.
     Add { a: GradientId, b: GradientId, to: GradientId },
 }
@@ -52,6 +61,7 @@ impl Step {
                 let plus = inputs.iter().flatten().filter_map(|share| share.plus);
                 output.iter().map(|(id, _)| *id).chain(*means).chain(plus).collect()
             }
+            Self::Apply { output, means, .. } => output.iter().map(|(id, _)| *id).chain(*means).collect(),
             Self::Add { a, b, .. } => vec![*a, *b],
         }
     }
@@ -59,7 +69,7 @@ impl Step {
     pub(super) fn writes(&self) -> Vec<GradientId> {
         match self {
             Self::Unit { inputs, .. } => inputs.iter().flatten().map(|share| share.to).collect(),
-            Self::Add { to, .. } => vec![*to],
+            Self::Apply { to, .. } | Self::Add { to, .. } => vec![*to],
         }
     }
 }
@@ -155,8 +165,15 @@ impl Builder {
             inputs[index] = Some(Share { to, plus });
             received.push((*input, to));
         }
+        let share = inputs.first().copied().flatten();
         if !matches!(unit.operation, Operation::Add) {
             self.backward.steps.push(Step::Unit { unit: position, output, means, inputs });
+        }
+        if let (Operation::Norm(norm), Some(Share { to, .. })) = (&unit.operation, share) {
+            // The first pass through an activation is all that reads the output's gradient.
+            let again = norm.activation == Activation::Identity;
+            let (output, means) = if again { (output, means) } else { (None, None) };
+            self.backward.steps.push(Step::Apply { unit: position, output, means, to });
         }
         for (input, to) in received {
             match unit.gate() {

@@ -1,10 +1,10 @@
-//! Running a unit.
+//! Running a unit: what has to be known of the whole batch, then its images, a few at a time.
 
 use effigy_arch::Conv;
-use effigy_gradients::{self as gradients, Batch, Normalised};
+use effigy_gradients::{self as gradients, Batch, Normalised, Statistics};
 use effigy_kernels::{
-    ConvShape, Epilogue, Layout, MAX_TERMS, PackedConv, PackedDepthwise, View, Window, conv2d, depthwise,
-    max_pool, weighted_sum,
+    Activation, ConvShape, Epilogue, Layout, MAX_TERMS, PackedConv, PackedDepthwise, View, Window, conv2d,
+    depthwise, max_pool, weighted_sum,
 };
 use effigy_tensor::{AlignedBuf, Tensor};
 
@@ -13,12 +13,78 @@ use super::program::{Convolution, MaxPool, Norm, Operation, WeightedSum};
 use super::{CpuDevice, stream};
 use crate::Parameters;
 
+/// What a unit has made of its parameters for a batch.
+pub(super) enum Prepared {
+    Nothing,
+    /// With room for gated weights.
+    Dense(PackedConv, AlignedBuf),
+    Depthwise(PackedDepthwise),
+    /// What drop-connect keeps of every image, `[N, C]`.
+    Keep(Option<Vec<f32>>),
+    Weights(Vec<f32>),
+}
+
 impl CpuDevice {
-    /// Computes the value of the unit at `position`.
-    pub(super) fn forward_unit(
+    /// Prepares the unit at `position` for a batch; a BatchNorm's statistics move.
+    pub(super) fn prepare(
         &mut self,
         position: usize,
         parameters: &mut Parameters,
+        memory: &Memory,
+    ) -> Prepared {
+        let Self { cpu, program, batches, statistics, seed, .. } = self;
+        let unit = &program.units[position];
+        let values = parameters.values();
+        let bias = |convolution: &Convolution| match &convolution.bias {
+            Some(bias) => values[bias.range.clone()].to_vec(),
+            None => vec![0.0; convolution.conv.outputs],
+        };
+        let keep = |rate: f32, layout: Layout| {
+            let stream = seed.map(|seed| stream(seed, position));
+            stream.map(|stream| gradients::drop_connect(stream, rate, layout.images, layout.channels))
+        };
+        match &unit.operation {
+            Operation::Dense(convolution) => {
+                let weights = &values[convolution.weight.range.clone()];
+                let packed = PackedConv::new(cpu.isa, shape(&convolution.conv), weights, &bias(convolution));
+                let scratch = unit.gate().map_or(0, |_| packed.scratch_len());
+                Prepared::Dense(packed, AlignedBuf::zeroed(scratch))
+            }
+            Operation::Depthwise(convolution) => {
+                let Conv { kernel, stride, .. } = convolution.conv;
+                let weights = &values[convolution.weight.range.clone()];
+                Prepared::Depthwise(PackedDepthwise::new(
+                    cpu.isa,
+                    kernel,
+                    stride,
+                    weights,
+                    &bias(convolution),
+                ))
+            }
+            Operation::Norm(norm) => {
+                let x = memory.layout(unit.inputs[0]);
+                let keep = norm.drop.and_then(|rate| keep(rate, x));
+                if let Some(counted) = statistics[position].take() {
+                    let (mean, variance) = counted.finish();
+                    move_statistics(norm, parameters.values_mut(), &mean, &variance, x);
+                    batches[position] = batch(norm, parameters.values(), &mean, &variance);
+                } else {
+                    let (mean, variance) = (&values[norm.mean.clone()], &values[norm.variance.clone()]);
+                    batches[position] = batch(norm, values, mean, variance);
+                }
+                Prepared::Keep(keep)
+            }
+            Operation::DropConnect { rate } => Prepared::Keep(keep(*rate, memory.layout(unit.value))),
+            Operation::WeightedSum(sum) => Prepared::Weights(weights(sum, values, unit.inputs.len())),
+            _ => Prepared::Nothing,
+        }
+    }
+
+    /// Computes the value of the unit at `position`, of the images that `memory` is at.
+    pub(super) fn forward_unit(
+        &mut self,
+        position: usize,
+        prepared: &mut Prepared,
         input: &Tensor,
         memory: &mut Memory,
     ) {
@@ -26,102 +92,89 @@ impl CpuDevice {
         let unit = &program.units[position];
         let mut to = memory.take_value(unit.value);
         let mut view = to.view();
-        let values = parameters.values();
         let from = |index: usize| memory.value(unit.inputs[index]);
-        match &unit.operation {
-            Operation::Input => {
+        match (&unit.operation, prepared) {
+            (Operation::Input, _) => {
                 let Layout { images, height, width, channels, .. } = view.layout;
                 let dense = Layout::dense(images, height, width, channels);
-                effigy_kernels::copy(View::new(input.data(), dense), &mut view);
+                let first = memory.images.start * dense.image_pitch();
+                effigy_kernels::copy(View::new(&input.data()[first..], dense), &mut view);
             }
-            Operation::Dense(Convolution { conv, weight, bias }) => {
-                let zeros = vec![0.0; conv.outputs];
-                let bias = bias.as_ref().map_or(&zeros[..], |bias| &values[bias.range.clone()]);
-                let packed = PackedConv::new(cpu.isa, shape(conv), &values[weight.range.clone()], bias);
-                let mut scratch = AlignedBuf::default();
-                let gate = unit.gate().map(|gate| {
-                    scratch = AlignedBuf::zeroed(packed.scratch_len());
-                    (memory.vector(gate), &mut scratch)
-                });
-                conv2d(cpu, &packed, from(0), padding(conv, from(0)), gate, &mut view, Epilogue::default());
+            (Operation::Dense(Convolution { conv, .. }), Prepared::Dense(packed, scratch)) => {
+                let gate = unit.gate().map(|gate| (memory.vector(gate), scratch));
+                conv2d(cpu, packed, from(0), padding(conv, from(0)), gate, &mut view, Epilogue::default());
             }
-            Operation::Depthwise(Convolution { conv, weight, bias }) => {
-                let zeros = vec![0.0; conv.outputs];
-                let bias = bias.as_ref().map_or(&zeros[..], |bias| &values[bias.range.clone()]);
-                let weights = &values[weight.range.clone()];
-                let packed = PackedDepthwise::new(cpu.isa, conv.kernel, conv.stride, weights, bias);
+            (Operation::Depthwise(Convolution { conv, .. }), Prepared::Depthwise(packed)) => {
                 let padding = padding(conv, from(0));
-                let identity = effigy_kernels::Activation::Identity;
-                depthwise(cpu, &packed, from(0), padding, &mut view, identity, None);
+                depthwise(cpu, packed, from(0), padding, &mut view, Activation::Identity, None);
             }
-            Operation::Norm(norm) => {
-                let x = from(0);
-                if seed.is_some() && !norm.frozen {
-                    let (mean, variance) = gradients::batch_statistics(cpu, x);
-                    move_statistics(norm, parameters.values_mut(), &mean, &variance, x.layout);
-                    batches[position] = batch(norm, parameters.values(), &mean, &variance);
-                } else {
-                    let (mean, variance) = (&values[norm.mean.clone()], &values[norm.variance.clone()]);
-                    batches[position] = batch(norm, values, mean, variance);
-                }
-                let keep = norm.drop.zip(*seed).map(|(rate, seed)| {
-                    let Layout { images, channels, .. } = x.layout;
-                    gradients::drop_connect(stream(seed, position), rate, images, channels)
-                });
+            (Operation::Norm(norm), Prepared::Keep(keep)) => {
                 let then = Normalised {
                     activation: norm.activation,
-                    keep: keep.as_deref(),
+                    keep: keep.as_ref().map(|keep| of_images(keep, memory)),
                     residual: unit.inputs.get(1).map(|residual| memory.value(*residual)),
                 };
-                let mut means = vec![0.0; norm.means.map_or(0, |means| memory.vector(means).len())];
-                let asked = norm.means.map(|_| &mut means[..]);
-                gradients::batch_norm(cpu, &batches[position], x, then, &mut view, asked);
-                if let Some(node) = norm.means {
+                let mut means = norm.means.map(|means| memory.vector(means).to_vec());
+                let batch = &batches[position];
+                gradients::batch_norm(cpu, batch, from(0), then, &mut view, means.as_deref_mut());
+                if let Some((node, means)) = norm.means.zip(means) {
                     let mut to = memory.take_value(node);
                     to.values().copy_from_slice(&means);
                     memory.put(to);
                 }
             }
-            Operation::Activation(function) => gradients::activate(cpu, *function, from(0), &mut view),
-            Operation::Mean => gradients::mean(cpu, from(0), view.data),
-            Operation::Scale => gradients::scale(cpu, from(0), memory.vector(unit.inputs[1]), &mut view),
-            Operation::Add => gradients::add(cpu, from(0), from(1), &mut view),
-            Operation::Dropout { rate } => {
+            (Operation::Activation(function), _) => gradients::activate(cpu, *function, from(0), &mut view),
+            (Operation::Mean, _) => gradients::mean(cpu, from(0), view.data),
+            (Operation::Scale, _) => {
+                gradients::scale(cpu, from(0), memory.vector(unit.inputs[1]), &mut view);
+            }
+            (Operation::Add, _) => gradients::add(cpu, from(0), from(1), &mut view),
+            (Operation::Dropout { rate }, _) => {
                 effigy_kernels::copy(from(0), &mut view);
                 if let Some(seed) = *seed {
-                    gradients::dropout(stream(seed, position), *rate, view.data);
+                    let first = memory.images.start * view.layout.image_pitch();
+                    gradients::dropout(stream(seed, position), *rate, first, view.data);
                 }
             }
-            Operation::DropConnect { rate } => match *seed {
-                Some(seed) => {
-                    let Layout { images, channels, .. } = view.layout;
-                    let keep = gradients::drop_connect(stream(seed, position), *rate, images, channels);
-                    gradients::scale(cpu, from(0), &keep, &mut view);
-                }
+            (Operation::DropConnect { .. }, Prepared::Keep(keep)) => match keep {
+                Some(keep) => gradients::scale(cpu, from(0), of_images(keep, memory), &mut view),
                 None => effigy_kernels::copy(from(0), &mut view),
             },
-            Operation::MaxPool(pool) => {
+            (Operation::MaxPool(pool), _) => {
                 max_pool(cpu, window(pool, from(0)), pool.border, from(0), &mut view);
             }
-            Operation::Upsample => gradients::upsample(cpu, from(0), &mut view),
-            Operation::WeightedSum(sum) => {
-                let count = unit.inputs.len();
-                let weights = weights(sum, values, count);
+            (Operation::Upsample, _) => gradients::upsample(cpu, from(0), &mut view),
+            (Operation::WeightedSum(_), Prepared::Weights(weights)) => {
                 let mut terms = [(from(0), 0.0); MAX_TERMS];
-                for (i, term) in terms[..count].iter_mut().enumerate() {
+                for (i, term) in terms[..weights.len()].iter_mut().enumerate() {
                     *term = (from(i), weights[i]);
                 }
-                let identity = effigy_kernels::Activation::Identity;
-                weighted_sum(cpu, &terms[..count], identity, &mut view);
+                weighted_sum(cpu, &terms[..weights.len()], Activation::Identity, &mut view);
+            }
+            (Operation::Dense(_) | Operation::Depthwise(_) | Operation::Norm(_), _)
+            | (Operation::DropConnect { .. } | Operation::WeightedSum(_), _) => {
+                unreachable!("prepared as another operation")
             }
         }
         memory.put(to);
-        self.note_value(position, memory);
+        self.count(position, memory);
+    }
+
+    /// Counts the value's images for the statistics of the BatchNorm that reads it, while they are in the cache.
+    fn count(&mut self, position: usize, memory: &Memory) {
+        let Some(norm) = self.counted_by[position] else { return };
+        if self.seed.is_none() {
+            return;
+        }
+        let value = self.program.units[position].value;
+        let statistics = &mut self.statistics[norm];
+        let statistics = statistics.get_or_insert_with(|| Statistics::new(&memory.layout(value)));
+        statistics.count(&self.cpu, memory.value(value), memory.images.start);
     }
 
     /// Looks for values that are not finite where that is cheap: in statistics, which every value of a map has a part
     /// in, in maps of one pixel an image, and in what is handed out.
-    fn note_value(&mut self, position: usize, memory: &Memory) {
+    pub(super) fn note_value(&mut self, position: usize, memory: &Memory) {
         let unit = &self.program.units[position];
         let (value, input) = (unit.value, unit.inputs.first().copied());
         if let (Operation::Norm(_), Some(input)) = (&unit.operation, input) {
@@ -135,6 +188,12 @@ impl CpuDevice {
             self.note(value, memory.vector(value));
         }
     }
+}
+
+/// Of one value per image and channel those that `memory` is at.
+pub(super) fn of_images<'a>(values: &'a [f32], memory: &Memory) -> &'a [f32] {
+    let channels = values.len() / memory.plan.shape[0];
+    &values[memory.images.start * channels..memory.images.end * channels]
 }
 
 pub(super) fn shape(conv: &Conv) -> ConvShape {

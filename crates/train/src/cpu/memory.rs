@@ -1,5 +1,7 @@
 //! The buffers of a plan, from which a unit takes what it writes.
 
+use std::ops::Range;
+
 use effigy_arch::NodeId;
 use effigy_kernels::{Layout, View, ViewMut};
 use effigy_tensor::{AlignedBuf, Tensor};
@@ -11,28 +13,38 @@ use crate::DeviceError;
 pub(super) struct Memory {
     pub(super) plan: Plan,
     rooms: Vec<AlignedBuf>,
+    /// The images of the batch that are worked on: views are of them.
+    pub(super) images: Range<usize>,
 }
 
 /// A buffer while it is written: its room is empty meanwhile.
 pub(super) struct Taken {
     place: Place,
     room: AlignedBuf,
+    images: Range<usize>,
 }
 
 impl Taken {
     pub(super) fn view(&mut self) -> ViewMut<'_> {
-        ViewMut::new(&mut self.room, self.place.layout)
+        let layout = of_images(self.place, &self.images);
+        let start = self.place.start(&self.images);
+        ViewMut::new(&mut self.room[start..start + layout.len()], layout)
     }
 
     /// The values, where there is no halo.
     pub(super) fn values(&mut self) -> &mut [f32] {
-        &mut self.room[..self.place.layout.len()]
+        self.view().data
     }
+}
+
+/// The layout of some images.
+fn of_images(place: Place, images: &Range<usize>) -> Layout {
+    Layout { images: images.len(), ..place.layout }
 }
 
 impl Memory {
     pub(super) fn new(plan: Plan) -> Self {
-        Self { rooms: plan.allocate(), plan }
+        Self { rooms: plan.allocate(), images: 0..plan.shape[0], plan }
     }
 
     pub(super) fn value(&self, value: NodeId) -> View<'_> {
@@ -44,7 +56,9 @@ impl Memory {
     }
 
     fn view(&self, place: Place) -> View<'_> {
-        View::new(&self.rooms[place.room], place.layout)
+        let layout = of_images(place, &self.images);
+        let start = place.start(&self.images);
+        View::new(&self.rooms[place.room][start..start + layout.len()], layout)
     }
 
     /// `[N, C]`: the values of a map of one pixel an image.
@@ -53,8 +67,9 @@ impl Memory {
         &view.data[..view.layout.len()]
     }
 
+    /// The layout of the whole batch.
     pub(super) fn layout(&self, value: NodeId) -> Layout {
-        self.plan.value(value).layout
+        Layout { images: self.plan.shape[0], ..self.plan.value(value).layout }
     }
 
     pub(super) fn take_value(&mut self, value: NodeId) -> Taken {
@@ -66,7 +81,8 @@ impl Memory {
     }
 
     fn take(&mut self, place: Place) -> Taken {
-        Taken { place, room: std::mem::take(&mut self.rooms[place.room]) }
+        let room = std::mem::take(&mut self.rooms[place.room]);
+        Taken { place, room, images: self.images.clone() }
     }
 
     pub(super) fn put(&mut self, taken: Taken) {
@@ -91,7 +107,8 @@ impl Memory {
         }
         for (id, gradient) in ids.iter().zip(gradients) {
             let layout = self.plan.gradient(*id).layout;
-            let Layout { images, height, width, channels, .. } = layout;
+            let Layout { height, width, channels, .. } = layout;
+            let images = self.plan.shape[0];
             let shape = [images, height, width, channels];
             if gradient.shape() != shape {
                 let message =

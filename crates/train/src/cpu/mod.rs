@@ -16,7 +16,7 @@ mod run;
 use std::collections::HashSet;
 
 use effigy_arch::Graph;
-use effigy_gradients::Batch;
+use effigy_gradients::{Batch, Factors, GradientSums, Statistics};
 use effigy_kernels::{Cpu, Isa};
 use effigy_tensor::Tensor;
 
@@ -56,6 +56,13 @@ pub struct CpuDevice {
     backward: Backward,
     /// What every BatchNorm normalised the last batch by, in the order of the units.
     batches: Vec<Batch>,
+    /// The statistics of the batch that is running, by the BatchNorm that they are for.
+    statistics: Vec<Option<Statistics>>,
+    /// For each unit the BatchNorm that takes the statistics of its value.
+    counted_by: Vec<Option<usize>>,
+    /// The sums of every BatchNorm's way back, and what they gave.
+    sums: Vec<Option<GradientSums>>,
+    factors: Vec<Factors>,
     /// The memory of the last shapes: one for training, one for evaluation.
     memories: Vec<Memory>,
     /// The seed of the batch that gradients can be computed for.
@@ -68,10 +75,15 @@ impl CpuDevice {
     #[must_use]
     pub fn new(graph: Graph, options: &CpuOptions) -> Self {
         let program = Program::new(&graph, &Slot::all(&graph), &options.frozen);
+        let units = program.units.len();
         Self {
             cpu: Cpu::new(options.isa, options.threads),
             backward: Backward::new(&program),
-            batches: program.units.iter().map(|_| Batch::default()).collect(),
+            batches: vec![Batch::default(); units],
+            statistics: (0..units).map(|_| None).collect(),
+            counted_by: program.counted_by(),
+            sums: (0..units).map(|_| None).collect(),
+            factors: vec![Factors::default(); units],
             program,
             graph,
             memories: Vec::new(),
@@ -99,6 +111,28 @@ impl CpuDevice {
         Memory::new(Plan::new(&self.graph, &self.program, &self.backward, shape, training))
     }
 
+    fn run_back(
+        &mut self,
+        seed: u64,
+        parameters: &Parameters,
+        gradients: &mut Parameters,
+        memory: &mut Memory,
+    ) {
+        let batch = memory.plan.shape[0];
+        for segment in memory.plan.backward.clone() {
+            let prepared: Vec<_> =
+                segment.range.clone().map(|step| self.prepare_back(step, seed, parameters, memory)).collect();
+            for images in segment.turns(batch) {
+                memory.images = images;
+                for (step, prepared) in segment.range.clone().zip(&prepared) {
+                    self.step_back(step, prepared, seed, parameters, gradients, memory);
+                }
+            }
+            memory.images = 0..batch;
+            segment.range.for_each(|step| self.finish_back(step, gradients));
+        }
+    }
+
     /// Remembers the first node, in time, that had a value which is not finite.
     fn note(&mut self, node: effigy_arch::NodeId, values: &[f32]) {
         if self.not_finite.is_none() && values.iter().any(|value| !value.is_finite()) {
@@ -121,8 +155,17 @@ impl Device for CpuDevice {
             Pass::Evaluate => None,
         };
         let mut memory = self.memory(shape, self.seed.is_some());
-        for position in 0..self.program.units.len() {
-            self.forward_unit(position, parameters, input, &mut memory);
+        for segment in memory.plan.forward.clone() {
+            let mut prepared: Vec<_> =
+                segment.range.clone().map(|position| self.prepare(position, parameters, &memory)).collect();
+            for images in segment.turns(shape[0]) {
+                memory.images = images;
+                for (position, prepared) in segment.range.clone().zip(&mut prepared) {
+                    self.forward_unit(position, prepared, input, &mut memory);
+                }
+            }
+            memory.images = 0..shape[0];
+            segment.range.for_each(|position| self.note_value(position, &memory));
         }
         let outputs = self.program.outputs.iter().map(|output| memory.tensor(*output)).collect();
         self.memories.push(memory);
@@ -144,9 +187,7 @@ impl Device for CpuDevice {
         let mut memory = self.memories.swap_remove(position);
         let fit = memory.give(&given, output_gradients);
         if fit.is_ok() {
-            for step in 0..self.backward.steps.len() {
-                self.step_back(step, seed, parameters, gradients, &mut memory);
-            }
+            self.run_back(seed, parameters, gradients, &mut memory);
         }
         self.memories.push(memory);
         fit

@@ -2,6 +2,7 @@
 //! are never alive at the same time.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use effigy_arch::{Conv, Extent, Graph, NodeId};
 use effigy_gradients::input_gradient_halo;
@@ -20,13 +21,66 @@ pub(super) struct Plan {
     values: HashMap<NodeId, Place>,
     gradients: Vec<Place>,
     room_lens: Vec<usize>,
+    /// Units, and steps back, between which no BatchNorm waits for the whole batch.
+    pub(super) forward: Vec<Segment>,
+    pub(super) backward: Vec<Segment>,
+}
+
+/// Units or steps that are run one after the other for a few images at a time, so that what one writes is in the
+/// cache when the next reads it.
+#[derive(Clone, Debug)]
+pub(super) struct Segment {
+    pub(super) range: Range<usize>,
+    /// Images at a time. Depends on shapes alone.
+    pub(super) images: usize,
+}
+
+/// What the values of a segment may take up, in `f32`s, to be read again from the cache.
+const CACHED: usize = 1 << 20;
+
+impl Segment {
+    /// The images of a batch in turn.
+    pub(super) fn turns(&self, batch: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let images = self.images;
+        (0..batch).step_by(images).map(move |first| first..batch.min(first + images))
+    }
+
+    /// Cuts `len` units or steps where `waits` says so; `touched` is what each reads and writes of an image.
+    fn cut(
+        len: usize,
+        batch: usize,
+        waits: impl Fn(usize) -> bool,
+        touched: impl Fn(usize) -> usize,
+    ) -> Vec<Self> {
+        let mut segments: Vec<Self> = Vec::new();
+        let mut start = 0;
+        for end in 1..=len {
+            if end < len && !waits(end) {
+                continue;
+            }
+            let most = (start..end).map(&touched).max().unwrap_or(0).max(1);
+            segments.push(Self { range: start..end, images: (CACHED / most).clamp(1, batch) });
+            start = end;
+        }
+        segments
+    }
 }
 
 /// A room and how the values lie in it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     pub(super) room: usize,
+    /// Of the batch, or of as many images as are worked on at a time where the room has no more of it.
     pub(super) layout: Layout,
+    /// Whether the room has the whole batch.
+    whole: bool,
+}
+
+impl Place {
+    /// Where the first of the images lies in the room.
+    pub(super) fn start(&self, images: &Range<usize>) -> usize {
+        if self.whole { images.start * self.layout.image_pitch() } else { 0 }
+    }
 }
 
 /// A buffer's layout and the times at which it is first written and last read.
@@ -46,14 +100,36 @@ impl Plan {
     ) -> Self {
         let [images, height, width, _] = shape;
         let extents = graph.extents(height, width);
+        let size = |value: NodeId| {
+            let Extent { height, width, channels } = extents[value.0];
+            height * width * channels
+        };
+        let forward = Segment::cut(
+            program.units.len(),
+            images,
+            |i| matches!(program.units[i].operation, Operation::Norm(_)),
+            |i| program.units[i].inputs.iter().copied().chain(program.units[i].writes()).map(size).sum(),
+        );
+        let back = Segment::cut(
+            backward.steps.len(),
+            images,
+            |i| matches!(backward.steps[i], Step::Apply { .. }),
+            |i| {
+                let step = &backward.steps[i];
+                step.reads().iter().chain(&step.writes()).map(|id| size(backward.gradients[id.0])).sum()
+            },
+        );
         let (values, gradients) = lives(program, backward, &extents, images, training);
         let all: Vec<&Life> = values.iter().map(|(_, life)| life).chain(&gradients).collect();
         let (rooms, room_lens) = assign(&all);
-        let places: Vec<Place> =
-            all.iter().zip(rooms).map(|(life, room)| Place { room, layout: life.layout }).collect();
+        let places: Vec<Place> = all
+            .iter()
+            .zip(rooms)
+            .map(|(life, room)| Place { room, layout: life.layout, whole: true })
+            .collect();
         let gradients = places[values.len()..].to_vec();
         let values = values.iter().map(|(value, _)| *value).zip(places).collect();
-        Self { shape, training, values, gradients, room_lens }
+        Self { shape, training, values, gradients, room_lens, forward, backward: back }
     }
 
     pub(super) fn value(&self, value: NodeId) -> Place {
@@ -127,12 +203,14 @@ fn lives(
     }
     for (step, time) in backward.steps.iter().zip(end + 1..) {
         for written in step.writes() {
-            (gradients[written.0].birth, gradients[written.0].death) = (time, time);
+            let life = &mut gradients[written.0];
+            // A BatchNorm writes the same gradient twice.
+            (life.birth, life.death) = (if life.birth == end { time } else { life.birth }, time);
         }
         for read in step.reads() {
             gradients[read.0].death = time;
         }
-        let Step::Unit { unit, output, .. } = step else { continue };
+        let (Step::Unit { unit, output, .. } | Step::Apply { unit, output, .. }) = step else { continue };
         let unit = &program.units[*unit];
         let kept =
             unit.inputs.iter().enumerate().filter(|(i, _)| unit.operation.keeps(*i)).map(|(_, id)| *id);

@@ -176,6 +176,17 @@ impl Program {
         program
     }
 
+    /// For each unit the BatchNorm that normalises its value by the batch's statistics.
+    pub(super) fn counted_by(&self) -> Vec<Option<usize>> {
+        let mut counted_by = vec![None; self.units.len()];
+        for (position, unit) in self.units.iter().enumerate() {
+            if matches!(&unit.operation, Operation::Norm(norm) if !norm.frozen) {
+                counted_by[self.producer(unit.inputs[0])] = Some(position);
+            }
+        }
+        counted_by
+    }
+
     fn find_learners(&mut self) {
         let mut learning = HashSet::new();
         for unit in &mut self.units {

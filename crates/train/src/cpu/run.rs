@@ -1,21 +1,32 @@
-//! Running a step of the way back.
+//! Running a step of the way back: what has to be known of the whole batch, then its images, a few at a time.
 
 use effigy_arch::NodeId;
-use effigy_gradients::{self as kernels, Incoming, PackedTransposed};
-use effigy_kernels::{Layout, PackedConv};
+use effigy_gradients::{self as kernels, GradientSums, Incoming, PackedTransposed};
+use effigy_kernels::{Activation, PackedConv, View};
 
 use super::backward::{GradientId, Share, Step};
-use super::forward::{padding, shape, weights, window};
+use super::forward::{of_images, padding, shape, weights, window};
 use super::memory::{Memory, Taken};
 use super::program::{Convolution, Norm, Operation, Param, Unit, WeightedSum};
 use super::{CpuDevice, stream};
 use crate::Parameters;
+
+/// What a step has made of its unit's parameters for a batch.
+pub(super) enum Prepared {
+    Nothing,
+    Dense(PackedConv),
+    Depthwise(PackedTransposed),
+    /// What drop-connect has kept of every image, `[N, C]`.
+    Keep(Vec<f32>),
+    Weights(Vec<f32>),
+}
 
 /// What a unit's way back reads and writes.
 struct Call<'a> {
     device: &'a CpuDevice,
     position: usize,
     unit: &'a Unit,
+    prepared: &'a Prepared,
     seed: u64,
     parameters: &'a [f32],
     gradients: &'a mut [f32],
@@ -26,53 +37,120 @@ struct Call<'a> {
 }
 
 impl CpuDevice {
-    /// Runs step `index` of the way back.
+    /// Prepares step `index` for a batch.
+    pub(super) fn prepare_back(
+        &mut self,
+        index: usize,
+        seed: u64,
+        parameters: &Parameters,
+        memory: &Memory,
+    ) -> Prepared {
+        let Self { cpu, program, backward, sums, .. } = self;
+        let (position, first) = match &backward.steps[index] {
+            Step::Unit { unit, inputs, .. } => (*unit, inputs.first().copied().flatten().is_some()),
+            Step::Apply { unit, .. } => (*unit, true),
+            Step::Add { .. } => return Prepared::Nothing,
+        };
+        let unit = &program.units[position];
+        let values = parameters.values();
+        match &unit.operation {
+            Operation::Dense(Convolution { conv, weight, .. }) if first => {
+                Prepared::Dense(PackedConv::backward(cpu.isa, shape(conv), &values[weight.range.clone()]))
+            }
+            Operation::Depthwise(Convolution { conv, weight, .. }) if first => {
+                let (kernel, weights) = ((conv.kernel, conv.stride), &values[weight.range.clone()]);
+                Prepared::Depthwise(PackedTransposed::new(cpu.isa, kernel, conv.outputs, weights))
+            }
+            Operation::Norm(Norm { drop, .. }) => {
+                let x = memory.layout(unit.inputs[0]);
+                if matches!(backward.steps[index], Step::Unit { .. }) {
+                    sums[position] = Some(GradientSums::new(&x));
+                }
+                let stream = stream(seed, position);
+                let keep = drop.map(|rate| kernels::drop_connect(stream, rate, x.images, x.channels));
+                keep.map_or(Prepared::Nothing, Prepared::Keep)
+            }
+            Operation::DropConnect { rate } => {
+                let x = memory.layout(unit.value);
+                Prepared::Keep(kernels::drop_connect(stream(seed, position), *rate, x.images, x.channels))
+            }
+            Operation::WeightedSum(sum) => Prepared::Weights(weights(sum, values, unit.inputs.len())),
+            _ => Prepared::Nothing,
+        }
+    }
+
+    /// Runs step `index` for the images that `memory` is at.
     pub(super) fn step_back(
         &mut self,
         index: usize,
+        prepared: &Prepared,
         seed: u64,
         parameters: &Parameters,
         gradients: &mut Parameters,
         memory: &mut Memory,
     ) {
-        match &self.backward.steps[index] {
+        let (position, output, means, inputs) = match &self.backward.steps[index] {
             Step::Add { a, b, to } => {
                 let mut sum = memory.take_gradient(*to);
                 kernels::add(&self.cpu, memory.gradient(*a), memory.gradient(*b), &mut sum.view());
-                memory.put(sum);
+                return memory.put(sum);
             }
-            Step::Unit { unit: position, output, means, inputs } => {
-                let unit = &self.program.units[*position];
-                let call = Call {
-                    device: self,
-                    position: *position,
-                    unit,
-                    seed,
-                    parameters: parameters.values(),
-                    gradients: gradients.values_mut(),
-                    memory,
-                    output: *output,
-                    means: *means,
-                    inputs,
-                };
-                call.run();
-                let (value, params) = (unit.value, unit.operation.small_params());
-                for range in params {
-                    self.note(value, &gradients.values()[range]);
+            Step::Unit { unit, output, means, inputs } => (*unit, *output, *means, &inputs[..]),
+            Step::Apply { unit, output, means, .. } => (*unit, *output, *means, &[][..]),
+        };
+        // Apart from the rest while it is written.
+        let sums = self.sums[position].take();
+        let call = Call {
+            device: self,
+            position,
+            unit: &self.program.units[position],
+            prepared,
+            seed,
+            parameters: parameters.values(),
+            gradients: gradients.values_mut(),
+            memory,
+            output,
+            means,
+            inputs,
+        };
+        match self.backward.steps[index] {
+            Step::Apply { to, .. } => call.apply(to),
+            _ => self.sums[position] = call.run(sums),
+        }
+    }
+
+    /// After the whole batch: a BatchNorm's sums become the gradients of its parameters, and what its second pass
+    /// needs.
+    pub(super) fn finish_back(&mut self, index: usize, gradients: &mut Parameters) {
+        let Step::Unit { unit: position, .. } = self.backward.steps[index] else { return };
+        let unit = &self.program.units[position];
+        if let (Operation::Norm(norm), Some(sums)) = (&unit.operation, self.sums[position].take()) {
+            let batch = &self.batches[position];
+            let channels = batch.mean.len();
+            let (mut weight, mut bias) = (vec![0.0; channels], vec![0.0; channels]);
+            self.factors[position] = sums.finish(batch, !norm.frozen, Some((&mut weight, &mut bias)));
+            for (param, values) in [(&norm.weight, weight), (&norm.bias, bias)] {
+                if param.trained {
+                    kernels::add_to(&mut gradients.values_mut()[param.range.clone()], &values);
                 }
             }
+        }
+        let (value, params) = (unit.value, unit.operation.small_params());
+        for range in params {
+            self.note(value, &gradients.values()[range]);
         }
     }
 }
 
 impl Call<'_> {
-    fn run(mut self) {
+    /// The way back of a unit; a BatchNorm counts its `sums`.
+    fn run(mut self, sums: Option<GradientSums>) -> Option<GradientSums> {
         let cpu = &self.device.cpu;
         match &self.unit.operation {
             Operation::Input | Operation::Add => {}
             Operation::Dense(conv) => self.dense(conv),
             Operation::Depthwise(conv) => self.depthwise(conv),
-            Operation::Norm(norm) => self.norm(norm),
+            Operation::Norm(norm) => return sums.map(|sums| self.norm(norm, sums)),
             Operation::Activation(function) => self.write(0, |call, to, _| {
                 let (x, d) = (call.memory.value(call.unit.inputs[0]), call.whole());
                 kernels::activation_backward(cpu, *function, x, d, &mut to.view());
@@ -85,7 +163,7 @@ impl Call<'_> {
                 let mut view = to.view();
                 view.data.fill(0.0);
                 let zeros = vec![0.0; x.len()];
-                let zeros = effigy_kernels::View::new(&zeros, x);
+                let zeros = View::new(&zeros, x);
                 kernels::spread(cpu, zeros, None, Some(&share), &mut view);
             }),
             Operation::Scale => {
@@ -105,11 +183,11 @@ impl Call<'_> {
             Operation::Dropout { rate } => self.write(0, |call, to, _| {
                 let mut view = to.view();
                 effigy_kernels::copy(call.whole(), &mut view);
-                kernels::dropout(stream(call.seed, call.position), *rate, view.data);
+                let first = call.memory.images.start * view.layout.image_pitch();
+                kernels::dropout(stream(call.seed, call.position), *rate, first, view.data);
             }),
-            Operation::DropConnect { rate } => self.write(0, |call, to, _| {
-                let keep = call.keep(*rate, call.whole().layout);
-                kernels::scale(cpu, call.whole(), &keep, &mut to.view());
+            Operation::DropConnect { .. } => self.write(0, |call, to, _| {
+                kernels::scale(cpu, call.whole(), call.keep().unwrap_or_default(), &mut to.view());
             }),
             Operation::MaxPool(pool) => self.write(0, |call, to, plus| {
                 let x = call.memory.value(call.unit.inputs[0]);
@@ -123,6 +201,7 @@ impl Call<'_> {
             }),
             Operation::WeightedSum(sum) => self.weighted_sum(sum),
         }
+        None
     }
 
     /// Has `write` write the share of input `index`, given what is to be added, if it has one.
@@ -134,14 +213,17 @@ impl Call<'_> {
     }
 
     /// The gradient of the unit's value, which nothing is still to be multiplied with.
-    fn whole(&self) -> effigy_kernels::View<'_> {
+    fn whole(&self) -> View<'_> {
         let (id, _) = self.output.expect("only a BatchNorm's gradient comes in parts");
         self.memory.gradient(id)
     }
 
     /// What drop-connect has kept of each image.
-    fn keep(&self, rate: f32, layout: Layout) -> Vec<f32> {
-        kernels::drop_connect(stream(self.seed, self.position), rate, layout.images, layout.channels)
+    fn keep(&self) -> Option<&[f32]> {
+        match self.prepared {
+            Prepared::Keep(keep) => Some(of_images(keep, self.memory)),
+            _ => None,
+        }
     }
 
     fn dense(&mut self, Convolution { conv, weight, bias }: &Convolution) {
@@ -155,12 +237,12 @@ impl Call<'_> {
             let to = &mut self.gradients[weight.range.clone()];
             kernels::dense_weights(cpu, shape(conv), x, gate, padding, d, to);
         }
-        let weights = &self.parameters[weight.range.clone()];
-        self.write(0, |call, to, plus| {
-            let packed = PackedConv::backward(cpu.isa, shape(conv), weights);
-            let plus = plus.map(|id| call.memory.gradient(id));
-            kernels::dense_input(cpu, shape(conv), &packed, call.whole(), padding, plus, &mut to.view());
-        });
+        if let Prepared::Dense(packed) = self.prepared {
+            self.write(0, |call, to, plus| {
+                let plus = plus.map(|id| call.memory.gradient(id));
+                kernels::dense_input(cpu, shape(conv), packed, call.whole(), padding, plus, &mut to.view());
+            });
+        }
         let scaled = self.inputs[0];
         self.write(1, |call, to, _| {
             let scaled = scaled.expect("a gate that learns scales a map that learns");
@@ -179,11 +261,11 @@ impl Call<'_> {
             let to = &mut self.gradients[weight.range.clone()];
             kernels::depthwise_weights(cpu, kernel, x, padding, d, to);
         }
-        let weights = &self.parameters[weight.range.clone()];
-        self.write(0, |call, to, _| {
-            let packed = PackedTransposed::new(cpu.isa, kernel, conv.outputs, weights);
-            kernels::depthwise_input(cpu, &packed, call.whole(), padding, &mut to.view());
-        });
+        if let Prepared::Depthwise(packed) = self.prepared {
+            self.write(0, |call, to, _| {
+                kernels::depthwise_input(cpu, packed, call.whole(), padding, &mut to.view());
+            });
+        }
     }
 
     fn output_id(&self) -> GradientId {
@@ -197,47 +279,55 @@ impl Call<'_> {
         }
     }
 
-    fn norm(&mut self, norm: &Norm) {
-        let x = self.memory.layout(self.unit.inputs[0]);
-        let keep = norm.drop.map(|rate| self.keep(rate, x));
-        let spread: Option<Vec<f32>> = self.means.map(|means| {
-            let d = self.memory.gradient(means);
-            d.data[..d.layout.len()].iter().map(|d| d / x.pixels() as f32).collect()
-        });
-        let mut d_weight = vec![0.0; x.channels];
-        let mut d_bias = vec![0.0; x.channels];
-        let learns = norm.weight.trained || norm.bias.trained;
-        let share = self.inputs[0];
-        let mut to = share.map(|share| self.memory.take_gradient(share.to));
+    /// The gradient of the means over height and width, as each pixel's share.
+    fn spread(&self) -> Option<Vec<f32>> {
+        let pixels = self.memory.layout(self.unit.inputs[0]).pixels() as f32;
+        let d = self.memory.gradient(self.means?);
+        Some(d.data.iter().map(|d| d / pixels).collect())
+    }
+
+    fn incoming<'a>(&'a self, spread: Option<&'a [f32]>) -> Incoming<'a> {
         let gate = self.output.and_then(|(_, gate)| gate).map(|gate| self.memory.vector(gate));
-        kernels::batch_norm_backward(
+        let map = self.output.map(|(id, _)| self.memory.gradient(id));
+        Incoming { map, gate: gate.or(self.keep()), spread }
+    }
+
+    fn norm(&mut self, norm: &Norm, mut sums: GradientSums) -> GradientSums {
+        let spread = self.spread();
+        let share = self.inputs[0].filter(|_| norm.activation != Activation::Identity);
+        let mut to = share.map(|share| self.memory.take_gradient(share.to));
+        let mut left = to.as_mut().map(Taken::view);
+        sums.count(
             &self.device.cpu,
             &self.device.batches[self.position],
             self.memory.value(self.unit.inputs[0]),
             norm.activation,
-            Incoming {
-                map: self.output.map(|(id, _)| self.memory.gradient(id)),
-                gate: gate.or(keep.as_deref()),
-                spread: spread.as_deref(),
-            },
-            !norm.frozen,
-            to.as_mut().map(Taken::view).as_mut(),
-            learns.then_some((&mut d_weight[..], &mut d_bias[..])),
+            self.incoming(spread.as_deref()),
+            left.as_mut(),
+            self.memory.images.start,
         );
         if let Some(to) = to {
             self.memory.put(to);
         }
-        for (param, values) in [(&norm.weight, d_weight), (&norm.bias, d_bias)] {
-            if param.trained {
-                kernels::add_to(&mut self.gradients[param.range.clone()], &values);
-            }
-        }
+        sums
+    }
+
+    /// The second pass of a BatchNorm.
+    fn apply(self, to: GradientId) {
+        let spread = self.spread();
+        let mut to = self.memory.take_gradient(to);
+        let again = self.output.is_some() || self.means.is_some();
+        let d_output = again.then(|| self.incoming(spread.as_deref()));
+        let factors = &self.device.factors[self.position];
+        let x = self.memory.value(self.unit.inputs[0]);
+        factors.apply(&self.device.cpu, x, d_output, &mut to.view());
+        self.memory.put(to);
     }
 
     fn weighted_sum(&mut self, sum: &WeightedSum) {
         let cpu = &self.device.cpu;
         let count = self.unit.inputs.len();
-        let weights = weights(sum, self.parameters, count);
+        let Prepared::Weights(weights) = self.prepared else { return };
         let trained = sum.weights.as_ref().filter(|(param, _)| param.trained);
         let mut d_weights = vec![0.0; count];
         for i in 0..count {
