@@ -92,7 +92,7 @@ pub const OPTIONS: &[Opt] = &[
         DATA,
         "data",
         "PATH",
-        "Pictures to learn from: class folders, a folder with labels.tsv, Pascal VOC's folder, or COCO's JSON",
+        "Pictures to learn from: class folders (below train/ and val/, where there are splits), a list of files and classes, Pascal VOC's folder, or COCO's JSON",
         |c| &mut c.data,
     )),
     free(row(DATA, "images", "DIR", "The pictures of COCO's JSON", |c| &mut c.images)),
