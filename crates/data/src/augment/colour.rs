@@ -33,7 +33,7 @@ pub fn saturation(mut picture: Picture, factor: f32) -> Picture {
 
 /// Towards a smoothed picture or away from it: `ImageEnhance.Sharpness`. The outermost pixels stay.
 #[must_use]
-pub fn sharpness(picture: Picture, factor: f32) -> Picture {
+pub fn sharpness(picture: &Picture, factor: f32) -> Picture {
     let (width, height) = (picture.width(), picture.height());
     let mut sharp = picture.clone();
     let (outputs, _) = sharp.pixels_mut().as_chunks_mut::<3>();

@@ -113,7 +113,7 @@ impl Operation {
             Self::Color => colour::saturation(picture, factor),
             Self::Contrast => colour::contrast(picture, factor),
             Self::Brightness => colour::brightness(picture, factor),
-            Self::Sharpness => colour::sharpness(picture, factor),
+            Self::Sharpness => colour::sharpness(&picture, factor),
             Self::ShearX => geometry::shear_x(&picture, either(share * 0.3)),
             Self::ShearY => geometry::shear_y(&picture, either(share * 0.3)),
             Self::TranslateX => geometry::translate_x(&picture, either(distance(width, 100.0))),
