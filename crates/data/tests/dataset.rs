@@ -181,7 +181,8 @@ fn a_bad_line_of_a_list_is_refused_or_left_out() {
     let refused = splits(&files, OnProblem::Refuse, None).unwrap_err();
     assert_eq!(refused, "labels.csv:3: the picture gone.jpg is not there");
     let splits = splits(&files, OnProblem::Skip, None).unwrap();
-    let problems: Vec<String> = splits.iter().flat_map(|s| &s.data.problems).map(|p| p.to_string()).collect();
+    let problems: Vec<String> =
+        splits.iter().flat_map(|s| &s.data.problems).map(ToString::to_string).collect();
     let ends = [
         "labels.csv: line 3: the picture ",
         "labels.csv: line 4: class_index `x` is no whole number from 0",

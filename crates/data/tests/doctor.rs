@@ -229,5 +229,8 @@ fn an_ill_classification_data_set() {
     check(Check::Imbalance, &["train|: : pictures of class dog: 2, of class cat: 60, 30 times as many"]);
     check(Check::Turned, &["train|train/dog/turned.jpg: : stored as"]);
     check(Check::Unlisted, &["train|train/loose.png: : it is in no class", "val|val/fox/f.png"]);
-    assert_eq!(diagnosis.findings.iter().map(|f| f.severity()).max(), Some(Severity::Error));
+    assert_eq!(
+        diagnosis.findings.iter().map(effigy_data::doctor::Finding::severity).max(),
+        Some(Severity::Error)
+    );
 }

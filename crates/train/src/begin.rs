@@ -45,7 +45,7 @@ pub(crate) fn begin(config: &Config, classes: usize, fetch: &mut Fetch<'_>) -> R
     } else {
         config.weights.clone()
     };
-    let network = adapted(asked, loaded.as_ref(), config, classes)?;
+    let network = adapted(&asked, loaded.as_ref(), config, classes)?;
     let mut parameters = initial(&network, config.seed);
     let mut notes = Vec::new();
     match &loaded {
@@ -89,7 +89,7 @@ fn summary(names: &[String]) -> String {
 
 /// The network as its weights know it and the options want it.
 fn adapted(
-    asked: Network,
+    asked: &Network,
     loaded: Option<&Loaded>,
     config: &Config,
     classes: usize,
@@ -101,7 +101,7 @@ fn adapted(
             asked.name()
         ))
     };
-    match (&asked, loaded.map(|loaded| &loaded.network)) {
+    match (asked, loaded.map(|loaded| &loaded.network)) {
         (Network::EfficientNet(network), None) => Ok(classifier(network.clone(), config, classes)?.into()),
         (Network::EfficientNet(network), Some(Network::EfficientNet(known)))
             if known.name == network.name =>

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use effigy_data::{AnnotatedPicture, Category, Dataset, DetectionDataset, Problem, Purpose, Random, Sample};
+use effigy_data::{
+    AnnotatedPicture, Category, Dataset, DetectionDataset, Hold, Problem, Purpose, Random, Sample,
+};
 
 use crate::{Config, TrainError};
 
@@ -75,13 +77,22 @@ impl Pictures {
 }
 
 fn classification(config: &Config) -> Result<Split<Sample>, TrainError> {
-    let train = Dataset::open(&config.data)?;
-    let largest = |data: &Dataset| data.samples.iter().map(|sample| sample.class_index).max().unwrap_or(0);
+    let policy = config.on_problem;
     let Some(path) = &config.val_data else {
-        let labels = names(&train, largest(&train) + 1);
-        let (train, val) = shared_out(train.samples, |sample| sample.class_index, config)?;
-        return Ok(Split { train, val, labels, problems: Vec::new() });
+        share(config)?;
+        let hold = Hold { share: config.val_share, seed: config.seed };
+        let mut splits = Dataset::open_splits(&config.data, policy, Some(hold))?.into_iter();
+        let train = splits.next().map(|split| split.data);
+        // Folders may have a split to test on alone.
+        let others: Vec<_> = splits.collect();
+        let val = others.iter().find(|split| split.name == "val").or(others.first());
+        return match (train, val.map(|split| split.data.clone())) {
+            (Some(train), Some(val)) => Ok(together(train, val)),
+            _ => Err(TrainError::conflict("there are no pictures to judge by; give them by `val_data`")),
+        };
     };
+    let mut train = Dataset::open_splits(&config.data, policy, None)?;
+    let train = train.swap_remove(0).data;
     let mut val = Dataset::open(path)?;
     if let (Some(known), Some(own)) = (&train.class_names, &val.class_names) {
         let unknown = own.iter().find(|name| !known.contains(name));
@@ -96,15 +107,17 @@ fn classification(config: &Config) -> Result<Split<Sample>, TrainError> {
             own.iter().filter_map(|name| known.iter().position(|known| known == name)).collect();
         val.samples.iter_mut().for_each(|sample| sample.class_index = numbers[sample.class_index]);
     }
-    let classes = largest(&train).max(largest(&val)) + 1;
-    let labels = names(&train, classes);
-    Ok(Split { train: train.samples, val: val.samples, labels, problems: Vec::new() })
+    Ok(together(train, val))
 }
 
-/// The classes' names, as the data tells them.
-fn names(data: &Dataset, classes: usize) -> Vec<String> {
+/// Both parts of a data set whose classes are numbered alike.
+fn together(train: Dataset, val: Dataset) -> Split<Sample> {
+    let largest = val.samples.iter().map(|sample| sample.class_index + 1).max().unwrap_or(0);
+    let classes = train.classes().max(largest);
     let numbers = || (0..classes).map(|class| class.to_string()).collect();
-    data.class_names.clone().filter(|names| names.len() >= classes).unwrap_or_else(numbers)
+    let labels = train.class_names.filter(|names| names.len() >= classes).unwrap_or_else(numbers);
+    let problems = [train.problems, val.problems].concat();
+    Split { train: train.samples, val: val.samples, labels, problems }
 }
 
 fn detection(config: &Config) -> Result<Split<AnnotatedPicture>, TrainError> {
@@ -150,18 +163,24 @@ fn detection(config: &Config) -> Result<Split<AnnotatedPicture>, TrainError> {
     Ok(Split { train: train.pictures, val: val.pictures, labels, problems })
 }
 
+/// The share that is kept to judge by.
+fn share(config: &Config) -> Result<f64, TrainError> {
+    let share = config.val_share;
+    if share > 0.0 && share < 1.0 {
+        return Ok(share);
+    }
+    Err(TrainError::conflict(format!(
+        "val_share is {share}: pictures to judge by are needed; give `val_data`, or a share between 0 and 1"
+    )))
+}
+
 /// Keeps a share of each class to judge by, drawn from the seed; at least one picture in all.
 fn shared_out<P>(
     pictures: Vec<P>,
     class: impl Fn(&P) -> usize,
     config: &Config,
 ) -> Result<(Vec<P>, Vec<P>), TrainError> {
-    let share = config.val_share;
-    if !(share > 0.0 && share < 1.0) {
-        return Err(TrainError::conflict(format!(
-            "val_share is {share}: pictures to judge by are needed; give `val_data`, or a share between 0 and 1"
-        )));
-    }
+    let share = share(config)?;
     let order = Random::new(Purpose::Split, [config.seed, 0, 0]).shuffled(pictures.len());
     let mut seen: Vec<usize> = Vec::new();
     let mut kept = vec![false; pictures.len()];

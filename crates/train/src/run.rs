@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use effigy_arch::{Graph, Network};
 use effigy_data::loader::{Loader, Place};
-use effigy_data::{Purpose, Random};
+use effigy_data::{Problem, Purpose, Random};
 use effigy_engine::{Model, Options};
 use effigy_tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -70,8 +70,8 @@ struct Run<'a, T: Task> {
     saved: Saved,
     last_save: Instant,
     pace: Pace,
-    /// Problems of the loader that the observer has been told.
-    told: usize,
+    /// Problems that the observer has been told.
+    told: Vec<Problem>,
 }
 
 /// How long things take, as far as this process has seen.
@@ -115,7 +115,7 @@ pub(crate) fn run<T: Task>(
         saved,
         last_save: Instant::now(),
         pace: Pace::default(),
-        told: 0,
+        told: Vec::new(),
     };
     run.restore()?;
     run.output.open(&run.folder, run.parts.config)?;
@@ -153,10 +153,15 @@ impl<T: Task> Run<'_, T> {
         let before = (self.saved.record.data_seconds, self.saved.record.compute_seconds);
         let mut in_step = 0;
         let mut files = Vec::new();
+        let mut problems = self.loader.problems().len();
         self.gradients.values_mut().fill(0.0);
         loop {
             let batch = self.loader.next()?;
-            self.tell_problems(observer);
+            if self.loader.problems().len() > problems {
+                let new = self.loader.problems()[problems..].to_vec();
+                problems += new.len();
+                self.tell(&new, observer);
+            }
             let over = batch.is_none();
             if let Some(batch) = batch {
                 self.learn(&batch, &mut files)?;
@@ -258,7 +263,7 @@ impl<T: Task> Run<'_, T> {
             let total = self.parts.counts[1];
             let Judgement { scores, problems } =
                 self.task.judge(&model, &mut |done| observer.judged(done, total))?;
-            problems.iter().for_each(|problem| observer.problem(problem));
+            self.tell(&problems, observer);
             record.judge_seconds = start.elapsed().as_secs_f64();
             self.pace.judge_time += start.elapsed();
             self.pace.judgements += 1;
@@ -385,10 +390,14 @@ impl<T: Task> Run<'_, T> {
         }
     }
 
-    fn tell_problems(&mut self, observer: &mut dyn Observer) {
-        let problems = self.loader.problems();
-        problems[self.told.min(problems.len())..].iter().for_each(|problem| observer.problem(problem));
-        self.told = problems.len();
+    /// Tells problems that are new.
+    fn tell(&mut self, problems: &[Problem], observer: &mut dyn Observer) {
+        for problem in problems {
+            if !self.told.contains(problem) {
+                observer.problem(problem);
+                self.told.push(problem.clone());
+            }
+        }
     }
 
     fn blowup(&self, what: &'static str, value: f64, files: &[std::path::PathBuf]) -> TrainError {

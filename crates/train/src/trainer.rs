@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use effigy_arch::{Graph, Network};
+use effigy_data::augment::{ClassificationRecipe, DetectionRecipe};
 use effigy_data::loader::{ClassificationSource, DetectionSource, LoaderOptions};
 use effigy_data::{Problem, Sample};
 
@@ -69,6 +70,11 @@ impl Trainer {
     pub fn new(config: Config, fetch: &mut Fetch<'_>) -> Result<Self, TrainError> {
         check(&config)?;
         let detector = matches!(Network::from_name(&config.model)?, Network::EfficientDet(_));
+        if detector {
+            recipe::<DetectionRecipe>(&config)?;
+        } else {
+            recipe::<ClassificationRecipe>(&config)?;
+        }
         let pictures = Pictures::open(&config, detector)?;
         let Begun { network, parameters, notes } = begin(&config, pictures.labels().len(), fetch)?;
         let frozen = frozen(&config, &network, &parameters);
@@ -301,13 +307,13 @@ fn check(config: &Config) -> Result<(), TrainError> {
         format!("{name} must be at least 1")
     } else if let Some((name, value)) = shares.into_iter().find(|(_, value)| !share(*value)) {
         format!("{name} is {value}: it must be from 0 up to, not including, 1")
-    } else if !(config.learning_rate > 0.0) {
+    } else if config.learning_rate.is_nan() || config.learning_rate <= 0.0 {
         format!("learning_rate is {}: it must be above 0", config.learning_rate)
     } else if config.betas.len() != 2 || !config.betas.iter().all(|&beta| share(beta as f32)) {
         "betas must be two numbers from 0 up to, not including, 1".to_owned()
     } else if !(config.decay_epochs > 0.0 && config.decay_factor > 0.0 && config.warm_up_epochs >= 0.0) {
         "decay_epochs and decay_factor must be above 0, warm_up_epochs at least 0".to_owned()
-    } else if config.clip_norm.is_some_and(|norm| !(norm > 0.0)) {
+    } else if config.clip_norm.is_some_and(|norm| norm.is_nan() || norm <= 0.0) {
         "clip_norm must be above 0, or none".to_owned()
     } else {
         return Ok(());

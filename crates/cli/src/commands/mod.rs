@@ -30,9 +30,9 @@ pub(crate) enum Command {
     Convert(convert::Options),
     Bench(bench::Options),
     Quantize(quantize::Options),
+    Train(train::Options),
     Doctor(doctor::Options),
     Anchors(anchors::Options),
-    Train(train::Options),
 }
 
 impl Command {
@@ -48,9 +48,9 @@ impl Command {
             Self::Convert(options) => convert::run(options),
             Self::Bench(options) => bench::run(options),
             Self::Quantize(options) => quantize::run(options),
+            Self::Train(options) => train::run(options),
             Self::Doctor(options) => doctor::run(options),
             Self::Anchors(options) => anchors::run(options),
-            Self::Train(options) => train::run(options),
         }
     }
 }

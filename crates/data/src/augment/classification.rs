@@ -4,7 +4,7 @@ use effigy_arch::Preprocessing;
 use effigy_vision::{Picture, resize};
 use serde::{Deserialize, Serialize};
 
-use super::Region;
+use super::{Jitter, Policy, Region, cutmix, mixup};
 use crate::Random;
 use crate::loader::ClassificationBatch;
 
@@ -18,11 +18,27 @@ pub struct ClassificationRecipe {
     pub crop_ratio: [f64; 2],
     /// Probability of a picture to be mirrored.
     pub mirror: f64,
+    /// How colours are changed.
+    pub jitter: Jitter,
+    /// Further changes.
+    pub policy: Policy,
+    /// Shape of the beta distribution that mixup's shares are drawn from; 0 for no mixup.
+    pub mixup: f64,
+    /// The same for CutMix. Where both are wanted, every other batch gets either.
+    pub cutmix: f64,
 }
 
 impl Default for ClassificationRecipe {
     fn default() -> Self {
-        Self { crop_area: [0.08, 1.0], crop_ratio: [3.0 / 4.0, 4.0 / 3.0], mirror: 0.5 }
+        Self {
+            crop_area: [0.08, 1.0],
+            crop_ratio: [3.0 / 4.0, 4.0 / 3.0],
+            mirror: 0.5,
+            jitter: Jitter::default(),
+            policy: Policy::None,
+            mixup: 0.0,
+            cutmix: 0.0,
+        }
     }
 }
 
@@ -34,9 +50,22 @@ impl ClassificationRecipe {
         let part = Region::random(size, self.crop_area, self.crop_ratio, random).of(picture);
         let [height, width] = preprocessing.size;
         let resized = resize(&part, width, height, preprocessing.interpolation);
-        if random.happens(self.mirror) { resized.mirrored() } else { resized }
+        let mirrored = if random.happens(self.mirror) { resized.mirrored() } else { resized };
+        self.policy.apply(self.jitter.apply(mirrored, random), random)
     }
 
     /// Mixes the pictures of a batch with each other, and their targets.
-    pub fn mix(&self, _batch: &mut ClassificationBatch, _random: &mut Random) {}
+    pub fn mix(&self, batch: &mut ClassificationBatch, random: &mut Random) {
+        let cut = random.happens(match (self.mixup > 0.0, self.cutmix > 0.0) {
+            (true, true) => 0.5,
+            (false, true) => 1.0,
+            _ => 0.0,
+        });
+        if cut {
+            let share = random.beta(self.cutmix);
+            cutmix(batch, share, random);
+        } else if self.mixup > 0.0 {
+            mixup(batch, random.beta(self.mixup) as f32);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use effigy_vision::{InputBox, Picture, PixelBox};
 use serde::{Deserialize, Serialize};
 
-use super::Region;
+use super::{Jitter, Region};
 use crate::Random;
 
 /// How a detector's pictures are varied: by default as the official code does, by their scale, and a mirror for
@@ -22,11 +22,20 @@ pub struct DetectionRecipe {
     pub keep: f32,
     /// Least width and height, in pixels of the input, of a box that is not dropped.
     pub smallest: f32,
+    /// How colours are changed.
+    pub jitter: Jitter,
 }
 
 impl Default for DetectionRecipe {
     fn default() -> Self {
-        Self { scale: [0.1, 2.0], mirror: 0.5, mosaic: 0.0, keep: 0.1, smallest: 1.0 }
+        Self {
+            scale: [0.1, 2.0],
+            mirror: 0.5,
+            mosaic: 0.0,
+            keep: 0.1,
+            smallest: 1.0,
+            jitter: Jitter::default(),
+        }
     }
 }
 
@@ -107,12 +116,6 @@ impl DetectionRecipe {
             size: [down.resized, across.resized],
         }
     }
-
-    /// Colours changed at random.
-    #[must_use]
-    pub fn recolour(&self, picture: Picture, _random: &mut Random) -> Picture {
-        picture
-    }
 }
 
 /// The scale at which a picture just fits into the input.
@@ -175,5 +178,113 @@ impl Part {
         let down = |edge: f32| self.at[0] as f32 + (edge - y) * self.size[0] as f32 / height as f32;
         let placed = InputBox { y1: down(cut.y1), x1: across(x1), y2: down(cut.y2), x2: across(x2) };
         (placed.y2 - placed.y1 >= smallest && placed.x2 - placed.x1 >= smallest).then_some(placed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Purpose;
+
+    const INPUT: [usize; 2] = [96, 128];
+
+    fn arranged(recipe: &DetectionRecipe, size: [usize; 2], sample: u64) -> Vec<Part> {
+        recipe.arrange(3, 10, |_| size, INPUT, &mut Random::new(Purpose::Picture, [1, 0, sample]))
+    }
+
+    #[test]
+    fn parts_lie_inside_their_picture_and_the_input() {
+        let recipe = DetectionRecipe { mosaic: 0.5, ..DetectionRecipe::default() };
+        let mut mosaics = 0;
+        for sample in 0..500 {
+            let size = [[60, 80], [480, 640], [1, 1], [700, 5]][sample as usize % 4];
+            let parts = arranged(&recipe, size, sample);
+            mosaics += usize::from(parts.len() == 4);
+            let mut covered = 0;
+            for Part { sample, region, at, size: to, .. } in &parts {
+                assert!(region.left + region.width <= size[1] && region.top + region.height <= size[0]);
+                assert!(region.width > 0 && region.height > 0 && to[0] > 0 && to[1] > 0);
+                assert!(at[0] + to[0] <= INPUT[0] && at[1] + to[1] <= INPUT[1], "{parts:?}");
+                assert!(*sample < 10);
+                covered += to[0] * to[1];
+            }
+            assert_eq!(parts[0].sample, 3);
+            if parts.len() == 4 {
+                assert_eq!(covered, INPUT[0] * INPUT[1], "a mosaic leaves nothing empty");
+            }
+        }
+        assert!((200..300).contains(&mosaics), "{mosaics}");
+    }
+
+    #[test]
+    fn scale_one_without_a_mirror_is_the_letterbox() {
+        let recipe = DetectionRecipe { scale: [1.0, 1.0], mirror: 0.0, ..DetectionRecipe::default() };
+        let [part] = arranged(&recipe, [480, 320], 0)[..] else { panic!("one") };
+        assert_eq!((part.at, part.size), ([0, 0], [96, 64]));
+        let bounds = PixelBox { x1: 10.0, y1: 20.0, x2: 110.0, y2: 220.0 };
+        let placed = part.place(bounds, 0.1, 1.0).unwrap();
+        assert_eq!(placed, InputBox { y1: 4.0, x1: 2.0, y2: 44.0, x2: 22.0 });
+    }
+
+    #[test]
+    fn boxes_follow_their_part() {
+        let region = Region { left: 100, top: 50, width: 40, height: 20 };
+        let part = Part { sample: 0, region, mirrored: false, at: [10, 5], size: [40, 20] };
+        let bounds = PixelBox { x1: 110.0, y1: 55.0, x2: 120.0, y2: 60.0 };
+        let placed = |part: Part, bounds| part.place(bounds, 0.5, 1.0);
+        assert_eq!(placed(part, bounds), Some(InputBox { y1: 20.0, x1: 10.0, y2: 30.0, x2: 15.0 }));
+        let mirrored = Part { mirrored: true, ..part };
+        assert_eq!(placed(mirrored, bounds), Some(InputBox { y1: 20.0, x1: 15.0, y2: 30.0, x2: 20.0 }));
+        // Half of it is cut off: just kept. A little more: dropped. And too thin, or outside altogether.
+        let half = PixelBox { x1: 90.0, x2: 110.0, ..bounds };
+        assert_eq!(placed(part, half), Some(InputBox { y1: 20.0, x1: 5.0, y2: 30.0, x2: 10.0 }));
+        assert_eq!(placed(part, PixelBox { x1: 89.0, ..half }), None);
+        assert_eq!(placed(part, PixelBox { x1: 110.0, x2: 111.9, ..bounds }), None);
+        assert_eq!(placed(part, PixelBox { x1: 10.0, x2: 20.0, ..bounds }), None);
+        assert_eq!(placed(part, PixelBox::default()), None);
+    }
+
+    /// The pixels of a part are where its boxes say: a white square stays under its box.
+    #[test]
+    fn pixels_and_boxes_move_alike() {
+        let [width, height] = [80, 60];
+        let mut picture = Picture::new(width, height, vec![0; width * height * 3]).unwrap();
+        for y in 20..30 {
+            picture.pixels_mut()[(y * width + 40) * 3..(y * width + 60) * 3].fill(255);
+        }
+        let bounds = PixelBox { x1: 40.0, y1: 20.0, x2: 60.0, y2: 30.0 };
+        let recipe = DetectionRecipe { scale: [1.0, 2.0], ..DetectionRecipe::default() };
+        let mut seen = 0;
+        for sample in 0..100 {
+            let [part] = arranged(&recipe, [height, width], sample)[..] else { panic!("one") };
+            let Some(placed) = part.place(bounds, 1.0, 1.0) else { continue };
+            let cut = effigy_vision::resize(
+                &part.cut(picture.clone()),
+                part.size[1],
+                part.size[0],
+                effigy_arch::Interpolation::Bilinear,
+            );
+            let pixel = |y: f32, x: f32| cut.row(y as usize)[x as usize][0];
+            let (y, x) = ((placed.y1 + placed.y2) / 2.0, (placed.x1 + placed.x2) / 2.0);
+            assert_eq!(pixel(y, x), 255);
+            for (y, x) in [(placed.y1, x), (placed.y2, x), (y, placed.x1), (y, placed.x2)] {
+                // On either side of each edge.
+                let away = [y + (y - (placed.y1 + placed.y2) / 2.0).signum() * 2.0, x];
+                let away = if x == (placed.x1 + placed.x2) / 2.0 {
+                    away
+                } else {
+                    [y, x + (x - (placed.x1 + placed.x2) / 2.0).signum() * 2.0]
+                };
+                let inside = away[0] >= 0.0
+                    && away[1] >= 0.0
+                    && away[0] < part.size[0] as f32
+                    && away[1] < part.size[1] as f32;
+                if inside {
+                    assert!(pixel(away[0], away[1]) < 30, "{part:?} {placed:?} {away:?}");
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 100, "{seen}");
     }
 }

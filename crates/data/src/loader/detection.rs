@@ -83,7 +83,7 @@ impl DetectionSource {
             let picture = self.read(part.sample)?;
             let (width, height) = (picture.width(), picture.height());
             let picture = part.cut(picture);
-            let picture = recipe.recolour(picture, random);
+            let picture = recipe.jitter.apply(picture, random);
             place_into(&picture, &self.letterbox, part.at, part.size, input);
             objects.extend(learnable(&self.pictures[part.sample]).filter_map(|object| {
                 let bounds = object.corners().clip(width, height);

@@ -35,23 +35,14 @@ impl Config {
         // Once with places, once with values.
         let places = DeTable::parse(text).map_err(syntax)?;
         let values: toml::Table = toml::from_str(text).map_err(syntax)?;
-        for (key, place) in places.get_ref() {
-            let (name, value) = (key.get_ref().as_ref(), &values[key.get_ref().as_ref()]);
-            let at = |start: usize, source: ConfigError| ConfigError::Line {
+        let mut found = Vec::new();
+        walk("", places.get_ref(), &values, &names(), &mut found);
+        for (name, value, start) in found {
+            self.set(&name, value).map_err(|error| ConfigError::Line {
                 path: path.to_owned(),
                 line: line(start),
-                source: Box::new(source),
-            };
-            match (place.get_ref(), value) {
-                (DeValue::Table(inner), toml::Value::Table(values)) => {
-                    for key in inner.keys() {
-                        let full = format!("{name}.{}", key.get_ref());
-                        let value = &values[key.get_ref().as_ref()];
-                        self.set(&full, value).map_err(|error| at(key.span().start, error))?;
-                    }
-                }
-                _ => self.set(name, value).map_err(|error| at(key.span().start, error))?,
-            }
+                source: Box::new(error),
+            })?;
         }
         Ok(())
     }
@@ -88,6 +79,26 @@ impl Config {
     }
 }
 
+/// Collects options, their values, and where they begin. A table that is no option's value is a part of names.
+fn walk<'a>(
+    prefix: &str,
+    places: &DeTable<'_>,
+    values: &'a toml::Table,
+    known: &[String],
+    found: &mut Vec<(String, &'a toml::Value, usize)>,
+) {
+    for (key, place) in places {
+        let name = format!("{prefix}{}", key.get_ref());
+        let value = &values[key.get_ref().as_ref()];
+        match (place.get_ref(), value) {
+            (DeValue::Table(places), toml::Value::Table(values)) if !known.contains(&name) => {
+                walk(&format!("{name}."), places, values, known, found);
+            }
+            _ => found.push((name, value, key.span().start)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,7 +111,8 @@ mod tests {
     #[test]
     fn a_file_sets_options() {
         let text = "model = \"efficientnet-b1\"\nsize = \"192x256\"\nlearning_rate = 1\nclip_norm = \"none\"\n\
-                    optimiser = \"rmsprop\"\nclass_weights = [1, 2.5]\n[augment]\nmirror = 0.25\n";
+                    optimiser = \"rmsprop\"\nclass_weights = [1, 2.5]\n[augment]\nmirror = 0.25\n\
+                    policy = { randaugment = { operations = 2, magnitude = 9 } }\n[augment.jitter]\nsaturation = 0.1\n";
         let mut config = Config::default();
         config.apply(Path::new("run.toml"), text).unwrap();
         assert_eq!((config.model.as_str(), config.size), ("efficientnet-b1", Some(Size([192, 256]))));
@@ -108,6 +120,11 @@ mod tests {
         assert_eq!(config.optimiser, OptimiserKind::RmsProp);
         assert_eq!(config.class_weights, ClassWeights::Given(vec![1.0, 2.5]));
         assert_eq!(config.get("augment.mirror"), Some(toml::Value::Float(0.25)));
+        assert_eq!(config.get("augment.jitter.saturation"), Some(toml::Value::Float(0.1)));
+        let policy = config.get("augment.policy").unwrap();
+        assert_eq!(policy["randaugment"]["operations"], toml::Value::Integer(2));
+        let recipe: effigy_data::augment::ClassificationRecipe = config.augment.try_into().unwrap();
+        assert_eq!(recipe.mirror, 0.25);
     }
 
     #[test]
@@ -144,6 +161,8 @@ mod tests {
             ("betas", "0.8,0.9"),
             ("augment.mirror", "0.1"),
             ("augment.crop_area", "0.5,1"),
+            ("augment.jitter.saturation", "0.1"),
+            ("augment.policy", "autoaugment"),
         ] {
             config.set_text(name, text).unwrap();
         }

@@ -7,6 +7,7 @@ use super::field::Field;
 use super::{Config, ConfigError};
 
 /// An option: a key of a run's file, and a flag.
+#[derive(Clone, Copy)]
 pub struct Opt {
     /// Its key, such as `learning_rate`; the flag is `--learning-rate`.
     pub name: &'static str,
@@ -92,7 +93,7 @@ pub const OPTIONS: &[Opt] = &[
         DATA,
         "data",
         "PATH",
-        "Pictures to learn from: class folders, a folder with labels.tsv, Pascal VOC's folder, or COCO's JSON",
+        "Pictures to learn from: class folders (below train/ and val/, where there are splits), a list of files and classes, Pascal VOC's folder, or COCO's JSON",
         |c| &mut c.data,
     )),
     free(row(DATA, "images", "DIR", "The pictures of COCO's JSON", |c| &mut c.images)),
@@ -226,18 +227,25 @@ const AUGMENT: &str = "augment.";
 /// [`effigy_data::augment`].
 pub fn names() -> Vec<String> {
     let mut names: Vec<String> = OPTIONS.iter().map(|option| option.name.to_owned()).collect();
-    let recipes = [table(&ClassificationRecipe::default()), table(&DetectionRecipe::default())];
-    for key in recipes.iter().flat_map(toml::Table::keys) {
-        let name = format!("{AUGMENT}{key}");
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
+    fields(&table(&ClassificationRecipe::default()), AUGMENT, &mut names);
+    fields(&table(&DetectionRecipe::default()), AUGMENT, &mut names);
     names
 }
 
+/// Adds the names of a table's fields, those of tables within by their parts.
+fn fields(table: &toml::Table, prefix: &str, names: &mut Vec<String>) {
+    for (key, value) in table {
+        let name = format!("{prefix}{key}");
+        match value {
+            toml::Value::Table(inner) => fields(inner, &format!("{name}."), names),
+            _ if names.contains(&name) => (),
+            _ => names.push(name),
+        }
+    }
+}
+
 /// A recipe's fields.
-pub(super) fn table(recipe: &impl Serialize) -> toml::Table {
+fn table(recipe: &impl Serialize) -> toml::Table {
     toml::Table::try_from(recipe).expect("recipes are plain structures")
 }
 
@@ -256,7 +264,13 @@ impl Config {
             if !names().iter().any(|known| known == name) {
                 return Err(ConfigError::unknown(name));
             }
-            self.augment.insert(key.to_owned(), value.clone());
+            let (mut table, mut rest) = (&mut self.augment, key);
+            while let Some((outer, inner)) = rest.split_once('.') {
+                let within = table.entry(outer).or_insert_with(|| toml::Table::new().into());
+                let toml::Value::Table(within) = within else { return Err(ConfigError::unknown(name)) };
+                (table, rest) = (within, inner);
+            }
+            table.insert(rest.to_owned(), value.clone());
             return Ok(());
         }
         let wrong = |wanted| ConfigError::Value { name: name.to_owned(), value: value.to_string(), wanted };
@@ -279,7 +293,13 @@ impl Config {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<toml::Value> {
         match name.strip_prefix(AUGMENT) {
-            Some(key) => self.augment.get(key).cloned(),
+            Some(key) => {
+                let (mut table, mut rest) = (&self.augment, key);
+                while let Some((outer, inner)) = rest.split_once('.') {
+                    (table, rest) = (table.get(outer)?.as_table()?, inner);
+                }
+                table.get(rest).cloned()
+            }
             None => self.clone().field(name).ok()?.get(),
         }
     }

@@ -48,7 +48,7 @@ fn contents(diagnosis: &Diagnosis) -> String {
     if left_out > 0 {
         order.drain(CLASSES / 2..CLASSES / 2 + left_out);
     }
-    let mut table = Table::new(&["class", ">in all", &train_head(&train.name), ""]);
+    let mut table = Table::new(&["class", ">in all", train_head(&train.name), ""]);
     for class in order {
         let total: usize = diagnosis.splits.iter().map(|split| split.per_class[class]).sum();
         let own = train.per_class[class];
