@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use effigy_arch::{Graph, Network};
+use effigy_arch::{Graph, Network, Op};
 use effigy_data::augment::{ClassificationRecipe, DetectionRecipe};
 use effigy_data::loader::{ClassificationSource, DetectionSource, LoaderOptions};
 use effigy_data::{Problem, Sample};
@@ -78,7 +78,7 @@ impl Trainer {
         let pictures = Pictures::open(&config, detector)?;
         let Begun { network, parameters, notes } = begin(&config, pictures.labels().len(), fetch)?;
         let frozen = frozen(&config, &network, &parameters);
-        let graph = network.graph();
+        let graph = graph(&network, &config);
         let reduce = Box::new(Alone);
         Ok(Self { config, pictures, network, graph, parameters, frozen, notes, resume: false, reduce })
     }
@@ -285,6 +285,17 @@ fn detection(
     })
 }
 
+/// The network's graph as this run wants it.
+fn graph(network: &Network, config: &Config) -> Graph {
+    let mut graph = network.graph();
+    for node in &mut graph.nodes {
+        if let (Op::BatchNorm { momentum, .. }, Some(wanted)) = (&mut node.op, config.batch_norm_momentum) {
+            *momentum = wanted;
+        }
+    }
+    graph
+}
+
 /// Options that make no sense whatever the model and the data are.
 fn check(config: &Config) -> Result<(), TrainError> {
     let positive = [
@@ -303,10 +314,13 @@ fn check(config: &Config) -> Result<(), TrainError> {
         ("drop_connect", config.drop_connect.unwrap_or(0.0)),
         ("ema_decay", config.ema_decay.unwrap_or(0.0) as f32),
     ];
+    let counts = config.batch_norm_momentum.unwrap_or(1.0);
     let wrong = if let Some((name, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
         format!("{name} must be at least 1")
     } else if let Some((name, value)) = shares.into_iter().find(|(_, value)| !share(*value)) {
         format!("{name} is {value}: it must be from 0 up to, not including, 1")
+    } else if !(counts > 0.0 && counts <= 1.0) {
+        format!("batch_norm_momentum is {counts}: it must be above 0 and at most 1")
     } else if config.learning_rate.is_nan() || config.learning_rate <= 0.0 {
         format!("learning_rate is {}: it must be above 0", config.learning_rate)
     } else if config.betas.len() != 2 || !config.betas.iter().all(|&beta| share(beta as f32)) {

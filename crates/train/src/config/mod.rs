@@ -25,6 +25,7 @@ pub struct Config {
     pub freeze: Freeze,
     pub frozen_stages: usize,
     pub freeze_batch_norm: bool,
+    pub batch_norm_momentum: Option<f32>,
     pub dropout: Option<f32>,
     pub drop_connect: Option<f32>,
 
@@ -153,6 +154,7 @@ impl Default for Config {
             freeze: Freeze::default(),
             frozen_stages: 0,
             freeze_batch_norm: false,
+            batch_norm_momentum: None,
             dropout: None,
             drop_connect: None,
 

@@ -82,6 +82,13 @@ pub const OPTIONS: &[Opt] = &[
         "BatchNorm keeps its statistics, scales and shifts, as small batches want it",
         |c| &mut c.freeze_batch_norm,
     ),
+    row(
+        MODEL,
+        "batch_norm_momentum",
+        "SHARE",
+        "What a batch counts in BatchNorm's moving statistics; short runs want more than the published 0.01 [the model's]",
+        |c| &mut c.batch_norm_momentum,
+    ),
     row(MODEL, "dropout", "RATE", "Share of the last features that are dropped [the model's]", |c| {
         &mut c.dropout
     }),
