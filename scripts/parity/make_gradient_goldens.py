@@ -61,7 +61,12 @@ def detector(training: Training) -> torch.nn.Module:
 
     config = detectors._effdet_config(training.model, training.classes, *training.shape[1:])
     config.backbone_args.drop_path_rate = 0.0
-    return EfficientDet(config, pretrained_backbone=False)
+    net = EfficientDet(config, pretrained_backbone=False)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            # As the official code has it; effdet leaves the backbone's at PyTorch's default.
+            module.momentum = 0.01
+    return net
 
 
 TRAININGS = [

@@ -119,7 +119,20 @@ impl Plan {
                 step.reads().iter().chain(&step.writes()).map(|id| size(backward.gradients[id.0])).sum()
             },
         );
-        let (values, gradients) = lives(program, backward, &extents, images, training);
+        // Images of one unit are written while others of an earlier unit are still to be read: the clock ticks once
+        // for each segment.
+        let (mut values, mut gradients) = lives(program, backward, &extents, images, training);
+        let mut times = Vec::new();
+        for (time, segment) in forward.iter().enumerate() {
+            times.extend(segment.range.clone().map(|_| time));
+        }
+        times.push(forward.len());
+        for (time, segment) in (forward.len() + 1..).zip(&back) {
+            times.extend(segment.range.clone().map(|_| time));
+        }
+        for life in values.iter_mut().map(|(_, life)| life).chain(&mut gradients) {
+            (life.birth, life.death) = (times[life.birth], times[life.death]);
+        }
         let all: Vec<&Life> = values.iter().map(|(_, life)| life).chain(&gradients).collect();
         let (rooms, room_lens) = assign(&all);
         let places: Vec<Place> = all
