@@ -71,7 +71,8 @@ impl Training {
             let stream = if detects { fnv1a(&spec.name) } else { place as u64 + 1 };
             let owner = spec.name.rsplit_once('.').expect("a parameter belongs to a node").0;
             let normalises = slots.iter().any(|slot| slot.spec.name == format!("{owner}.running_mean"));
-            let values = parameter(stream, spec.role, &spec.shape, normalises.then_some((0.0, 1.0)));
+            let near_one = normalises || spec.shape.len() == 1 && spec.role == ParamRole::Weight;
+            let values = parameter(stream, spec.role, &spec.shape, near_one.then_some((0.0, 1.0)));
             parameters.values_mut()[slots[*i].range.clone()].copy_from_slice(values.data());
         }
         let input = uniform(0, &[golden.batch, golden.height, golden.width, 3], -2.0, 2.0);
