@@ -107,7 +107,7 @@ fn anchors_are_fitted() {
     let root = voc(&[[50, 60, 65, 260], [210, 20, 226, 250], [300, 30, 318, 240]]);
     let output = run(root.path(), &["anchors", ".", "--tries", "300", "--picture", "p.svg"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
-    assert!(stdout(&output).contains("\n[anchors]\nbase = "), "{}", stdout(&output));
+    assert!(stdout(&output).contains("\nanchor_base = "), "{}", stdout(&output));
     assert!(fs::read_to_string(root.path().join("p.svg")).unwrap().ends_with("</svg>\n"));
 
     let output = run(root.path(), &["anchors", ".", "--tries", "300", "--json"]);

@@ -122,14 +122,13 @@ fn table(model: &str, [height, width]: [usize; 2], anchors: &Anchors, judged: &[
     text + &toml(anchors)
 }
 
-/// The table of a training file.
+/// The lines of a training file.
 fn toml(anchors: &Anchors) -> String {
     let scales: Vec<String> = anchors.scales.iter().map(|scale| decimal(*scale)).collect();
-    let ratio =
-        |ratio: &effigy::arch::AspectRatio| format!("[{}, {}]", decimal(ratio.width), decimal(ratio.height));
+    let ratio = |ratio: &effigy::arch::AspectRatio| format!("\"{}x{}\"", ratio.width, ratio.height);
     let ratios: Vec<String> = anchors.ratios.iter().map(ratio).collect();
     format!(
-        "[anchors]\nbase = {}\nscales = [{}]\nratios = [{}]  # factors on width and height\n",
+        "anchor_base = {}\nanchor_scales = [{}]\nanchor_ratios = [{}]  # factors on width and height\n",
         decimal(anchors.base),
         scales.join(", "),
         ratios.join(", ")
@@ -166,7 +165,7 @@ mod tests {
         let anchors =
             Anchors { base: 3.0, scales: vec![1.0, 1.26], ratios: vec![AspectRatio::new(1.4, 0.7)] };
         let lines: Vec<String> = toml(&anchors).lines().map(str::to_owned).collect();
-        assert_eq!(lines[..3], ["[anchors]", "base = 3.0", "scales = [1.0, 1.26]"]);
-        assert!(lines[3].starts_with("ratios = [[1.4, 0.7]]"));
+        assert_eq!(lines[..2], ["anchor_base = 3.0", "anchor_scales = [1.0, 1.26]"]);
+        assert!(lines[2].starts_with("anchor_ratios = [\"1.4x0.7\"]  #"));
     }
 }
