@@ -71,8 +71,7 @@ impl Training {
             let stream = if detects { fnv1a(&spec.name) } else { place as u64 + 1 };
             let owner = spec.name.rsplit_once('.').expect("a parameter belongs to a node").0;
             let normalises = slots.iter().any(|slot| slot.spec.name == format!("{owner}.running_mean"));
-            let near_one = normalises || spec.shape.len() == 1 && spec.role == ParamRole::Weight;
-            let values = parameter(stream, spec.role, &spec.shape, near_one.then_some((0.0, 1.0)));
+            let values = parameter(stream, spec.role, &spec.shape, normalises.then_some((0.0, 1.0)));
             parameters.values_mut()[slots[*i].range.clone()].copy_from_slice(values.data());
         }
         let input = uniform(0, &[golden.batch, golden.height, golden.width, 3], -2.0, 2.0);
@@ -197,7 +196,9 @@ fn compare(name: &str) {
     let (apart, parameter) = worst(&training.golden.statistics, &training.each(&training.parameters, false));
     println!("{name}: moving statistics apart {apart:.2e} ({parameter})");
     assert!(apart < STATISTICS, "{parameter} is off by {apart} of its length");
+}
 
+fn compare_curves(name: &str) {
     let mut training = Training::new(name);
     let mut momentum = training.parameters.zeros_like();
     let mut worst = 0.0_f64;
@@ -224,10 +225,16 @@ fn compare(name: &str) {
 #[test]
 fn b0_trains_as_in_pytorch() {
     compare("efficientnet-b0.json");
+    compare_curves("efficientnet-b0.json");
 }
 
 #[test]
-#[ignore = "does not hold: a fusion weight's gradient is 1.6e-3 of its length from PyTorch's, more than 1e-3; with --ignored"]
-fn d0_trains_as_in_pytorch() {
+fn d0_has_the_gradients_of_pytorch() {
     compare("tf_efficientdet_d0.json");
+}
+
+#[test]
+#[ignore = "does not hold: the loss is 1.5e-3 from PyTorch's at step 2, and it is not known which side is wrong"]
+fn d0_trains_as_in_pytorch() {
+    compare_curves("tf_efficientdet_d0.json");
 }
