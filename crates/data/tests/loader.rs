@@ -84,7 +84,7 @@ fn batches_do_not_depend_on_threads_or_where_they_begin() {
     }
     assert_ne!(expected[0].samples, expected[2].samples, "every epoch has its own order");
 
-    let mut many = Loader::new(source(), options(3));
+    let mut many = Loader::new(source().cached(20_000), options(3));
     for (number, expected) in expected.iter().enumerate() {
         assert_eq!(many.next().unwrap().as_ref(), Some(expected));
         if number % 2 == 1 {
@@ -180,7 +180,8 @@ fn detection_varied_is_the_same_for_any_number_of_threads() {
     let (_root, paths) = pictures(9);
     let recipe = DetectionRecipe { mosaic: 0.5, ..DetectionRecipe::default() };
     let source = || DetectionSource::new(&annotated(&paths), letterbox()).varied(recipe.clone());
-    let (mut one, mut two) = (Loader::new(source(), options(1)), Loader::new(source(), options(2)));
+    let mut one = Loader::new(source(), options(1));
+    let mut two = Loader::new(source().cached(20_000), options(2));
     let (mut mosaics, mut objects) = (0, 0);
     for _ in 0..6 {
         let (a, b) = (one.next().unwrap(), two.next().unwrap());

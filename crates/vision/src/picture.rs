@@ -67,8 +67,11 @@ impl Picture {
     #[must_use]
     pub fn crop(&self, left: usize, top: usize, width: usize, height: usize) -> Self {
         assert!(width > 0 && height > 0 && left + width <= self.width && top + height <= self.height);
-        let rows = (top..top + height).map(|y| &self.row(y)[left..left + width]);
-        Self { width, height, pixels: rows.flatten().flatten().copied().collect() }
+        let mut pixels = Vec::with_capacity(width * height * 3);
+        for y in top..top + height {
+            pixels.extend_from_slice(self.row(y)[left..left + width].as_flattened());
+        }
+        Self { width, height, pixels }
     }
 
     /// The picture as a mirror shows it: left and right change places.

@@ -152,10 +152,8 @@ impl Part {
     /// # Panics
     /// Where the picture is smaller than was told.
     #[must_use]
-    pub fn cut(&self, picture: Picture) -> Picture {
-        let Region { left, top, width, height } = self.region;
-        let whole = [left, top, width, height] == [0, 0, picture.width(), picture.height()];
-        let cut = if whole { picture } else { self.region.of(&picture) };
+    pub fn cut(&self, picture: &Picture) -> Picture {
+        let cut = self.region.of(picture);
         if self.mirrored { cut.mirrored() } else { cut }
     }
 
@@ -259,7 +257,7 @@ mod tests {
             let [part] = arranged(&recipe, [height, width], sample)[..] else { panic!("one") };
             let Some(placed) = part.place(bounds, 1.0, 1.0) else { continue };
             let cut = effigy_vision::resize(
-                &part.cut(picture.clone()),
+                &part.cut(&picture),
                 part.size[1],
                 part.size[0],
                 effigy_arch::Interpolation::Bilinear,

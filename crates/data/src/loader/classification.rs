@@ -6,7 +6,7 @@ use effigy_arch::{Normalisation, Preprocessing};
 use effigy_tensor::Tensor;
 use effigy_vision::{normalise_into, preprocess_into};
 
-use super::sources::{read, usable};
+use super::sources::{Cache, usable};
 use super::{ClassificationBatch, Made, Request, Source};
 use crate::augment::ClassificationRecipe;
 use crate::random::{Purpose, Random};
@@ -20,6 +20,7 @@ pub struct ClassificationSource {
     preprocessing: Preprocessing,
     recipe: Option<ClassificationRecipe>,
     policy: OnProblem,
+    cache: Arc<Cache>,
 }
 
 impl ClassificationSource {
@@ -31,7 +32,14 @@ impl ClassificationSource {
     pub fn new(samples: &[Sample], classes: usize, preprocessing: Preprocessing) -> Self {
         let largest = samples.iter().map(|sample| sample.class_index).max();
         assert!(largest.is_none_or(|largest| largest < classes), "a class beyond the {classes}");
-        Self { samples: samples.into(), classes, preprocessing, recipe: None, policy: OnProblem::Refuse }
+        let (cache, policy) = (Arc::new(Cache::new(0, 0)), OnProblem::Refuse);
+        Self { samples: samples.into(), classes, preprocessing, recipe: None, policy, cache }
+    }
+
+    /// The same, with decoded pictures kept in memory, up to so many bytes: three a pixel.
+    #[must_use]
+    pub fn cached(self, bytes: usize) -> Self {
+        Self { cache: Arc::new(Cache::new(self.samples.len(), bytes)), ..self }
     }
 
     /// The same, varied for training. Of the preprocessing the size and the normalisation count.
@@ -62,7 +70,7 @@ impl Source for ClassificationSource {
         for index in 0..count {
             let part = &mut input[filled * pixels..(filled + 1) * pixels];
             let make = |sample: usize| {
-                let picture = read(&self.samples[sample].path)?;
+                let picture = self.cache.read(sample, &self.samples[sample].path)?;
                 match &self.recipe {
                     None => preprocess_into(&picture, &self.preprocessing, part),
                     Some(recipe) => {

@@ -1,12 +1,13 @@
 //! Batches of a detection data set.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use effigy_arch::Letterbox;
 use effigy_tensor::Tensor;
 use effigy_vision::{Picture, Placement, fill_into, letterbox_into, place_into};
 
-use super::sources::{read, usable};
+use super::sources::{Cache, usable};
 use super::{DetectionBatch, InputObject, Made, Request, Source};
 use crate::augment::DetectionRecipe;
 use crate::random::{Purpose, Random};
@@ -19,13 +20,21 @@ pub struct DetectionSource {
     letterbox: Letterbox,
     recipe: Option<DetectionRecipe>,
     policy: OnProblem,
+    cache: Arc<Cache>,
 }
 
 impl DetectionSource {
     /// Whole pictures, as the network sees them when it is evaluated.
     #[must_use]
     pub fn new(pictures: &[AnnotatedPicture], letterbox: Letterbox) -> Self {
-        Self { pictures: pictures.into(), letterbox, recipe: None, policy: OnProblem::Refuse }
+        let (cache, policy) = (Arc::new(Cache::new(0, 0)), OnProblem::Refuse);
+        Self { pictures: pictures.into(), letterbox, recipe: None, policy, cache }
+    }
+
+    /// The same, with decoded pictures kept in memory, up to so many bytes: three a pixel.
+    #[must_use]
+    pub fn cached(self, bytes: usize) -> Self {
+        Self { cache: Arc::new(Cache::new(self.pictures.len(), bytes)), ..self }
     }
 
     /// The same, varied for training.
@@ -43,9 +52,9 @@ impl DetectionSource {
 }
 
 impl DetectionSource {
-    fn read(&self, sample: usize) -> Result<Picture, Problem> {
+    fn read(&self, sample: usize) -> Result<Cow<'_, Picture>, Problem> {
         let AnnotatedPicture { path, width, height, .. } = &self.pictures[sample];
-        let picture = read(path)?;
+        let picture = self.cache.read(sample, path)?;
         let found = [picture.width(), picture.height()];
         if found == [*width, *height] {
             return Ok(picture);
@@ -56,7 +65,8 @@ impl DetectionSource {
 
     /// A whole picture, and where it lies.
     fn plain(&self, sample: usize, input: &mut [f32]) -> Result<(Vec<InputObject>, Placement), Problem> {
-        let placement = letterbox_into(&self.read(sample)?, &self.letterbox, input);
+        let picture = self.read(sample)?;
+        let placement = letterbox_into(&picture, &self.letterbox, input);
         let objects = learnable(&self.pictures[sample]);
         let objects = objects.map(|object| InputObject {
             bounds: placement.to_input(object.corners().clip(placement.picture[1], placement.picture[0])),
@@ -82,7 +92,7 @@ impl DetectionSource {
         for part in &parts {
             let picture = self.read(part.sample)?;
             let (width, height) = (picture.width(), picture.height());
-            let picture = part.cut(picture);
+            let picture = part.cut(&picture);
             let picture = recipe.jitter.apply(picture, random);
             place_into(&picture, &self.letterbox, part.at, part.size, input);
             objects.extend(learnable(&self.pictures[part.sample]).filter_map(|object| {
