@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use effigy::EfficientDet;
 use effigy_data::{DetectionDataset, OnProblem, Split};
 
 use crate::failure::Failure;
+use crate::options::Size;
 
 /// Splits that a Pascal VOC folder may have, as its lists are called.
 const VOC_SPLITS: [&str; 3] = ["train", "val", "test"];
@@ -28,6 +30,28 @@ pub(crate) struct DataOptions {
     /// Only these of Pascal VOC's splits [default: train, val and test, or all pictures where there are none]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub(crate) split: Vec<String>,
+}
+
+/// A detector that is to be trained on a data set.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DetectorOptions {
+    /// The detector to be trained: its input size and anchors are tried on the boxes
+    #[arg(long, short, value_name = "NAME", default_value = "efficientdet-lite0")]
+    model: String,
+    /// Its input size in pixels, such as 512 or 384x640 [default: the model's]
+    #[arg(long, value_name = "HxW")]
+    size: Option<Size>,
+}
+
+impl DetectorOptions {
+    /// The detector, for that size.
+    pub(crate) fn network(&self) -> Result<EfficientDet, Failure> {
+        let detector = EfficientDet::from_name(&self.model)?;
+        Ok(match self.size {
+            Some(Size([height, width])) => detector.with_size(height, width),
+            None => detector,
+        })
+    }
 }
 
 impl DataOptions {

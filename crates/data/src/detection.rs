@@ -72,6 +72,11 @@ pub enum OnProblem {
 }
 
 impl Object {
+    /// Whether it is neither right nor wrong to find it: a crowd, or what Pascal VOC calls difficult.
+    pub fn is_ignored(&self) -> bool {
+        self.crowd || self.difficult
+    }
+
     /// Its corners in pixels, as f32.
     pub fn corners(&self) -> PixelBox {
         self.bounds.into()

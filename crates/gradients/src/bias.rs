@@ -1,31 +1,17 @@
 //! The gradient of a bias: a map summed over its pixels.
 
-use effigy_kernels::{Cpu, SharedPtr, View};
+use effigy_kernels::{Cpu, View};
 
-use crate::blocks::{Blocks, total};
+use crate::blocks::{channel_sums, total};
 
 /// Adds the sum of every channel of `d_output` to `d_bias`.
 ///
 /// # Panics
 /// When the lengths do not fit.
 pub fn bias_backward(cpu: &Cpu, d_output: View<'_>, d_bias: &mut [f32]) {
-    let layout = d_output.layout;
-    let channels = layout.channels;
+    let channels = d_output.layout.channels;
     assert_eq!(d_bias.len(), channels, "one bias per channel");
-    let blocks = Blocks::of(&layout);
-    let mut sums = vec![0.0; blocks.count * channels];
-    let out = SharedPtr::new(&mut sums);
-    cpu.pool.run(blocks.count, |task| {
-        // SAFETY: the task's own sums.
-        let out = unsafe { std::slice::from_raw_parts_mut(out.at(task * channels), channels) };
-        let (image, rows) = blocks.at(task);
-        for y in rows {
-            let row = &d_output.data[layout.index(image, y, 0)..][..layout.width * channels];
-            for pixel in row.chunks_exact(channels) {
-                out.iter_mut().zip(pixel).for_each(|(sum, d)| *sum += d);
-            }
-        }
-    });
+    let (blocks, sums) = channel_sums(cpu, d_output, None);
     for (bias, sum) in d_bias.iter_mut().zip(total(&sums, 0..blocks.count, channels, 0, channels)) {
         *bias += sum as f32;
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use effigy_kernels::Layout;
+use effigy_kernels::{Cpu, Layout, SharedPtr, View};
 
 /// Pixels of a block: enough to be worth a task, few enough that what a kernel reads twice stays in the cache, and
 /// that sums over them are exact to single precision.
@@ -48,6 +48,38 @@ impl Blocks {
         let rows = self.at(index).1.len();
         if dense { (1, rows * self.width) } else { (rows, self.width) }
     }
+}
+
+/// What every block of `a` leaves per channel, `[blocks][channels]`: the sum of its products with `b` pixel by pixel, or
+/// of `a` itself where there is no `b`.
+pub(crate) fn channel_sums(cpu: &Cpu, a: View<'_>, b: Option<View<'_>>) -> (Blocks, Vec<f32>) {
+    let layout = a.layout;
+    let channels = layout.channels;
+    let blocks = Blocks::of(&layout);
+    let mut sums = vec![0.0; blocks.count * channels];
+    let out = SharedPtr::new(&mut sums);
+    cpu.pool.run(blocks.count, |task| {
+        // SAFETY: the task's own sums.
+        let out = unsafe { std::slice::from_raw_parts_mut(out.at(task * channels), channels) };
+        let (image, rows) = blocks.at(task);
+        for y in rows {
+            let len = layout.width * channels;
+            let a = &a.data[layout.index(image, y, 0)..][..len];
+            let Some(b) = b else {
+                for a in a.chunks_exact(channels) {
+                    out.iter_mut().zip(a).for_each(|(out, a)| *out += a);
+                }
+                continue;
+            };
+            let b = &b.data[b.layout.index(image, y, 0)..][..len];
+            for (a, b) in a.chunks_exact(channels).zip(b.chunks_exact(channels)) {
+                for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+                    *out += a * b;
+                }
+            }
+        }
+    });
+    (blocks, sums)
 }
 
 /// Sums that blocks have left, `[blocks][channels]` from `first` on with a stride of `pitch`, added in double

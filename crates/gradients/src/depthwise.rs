@@ -223,7 +223,7 @@ mod tests {
     use super::*;
     use crate::naive;
     use effigy_kernels::naive::noise;
-    use effigy_kernels::{ConvShape, Halo, Isa};
+    use effigy_kernels::{ConvShape, Halo, Isa, ViewMut};
 
     /// Largest error allowed, as a share of the largest value.
     const TOLERANCE: f32 = 1e-5;
@@ -255,6 +255,4 @@ mod tests {
             }
         }
     }
-
-    use effigy_kernels::ViewMut;
 }

@@ -1,38 +1,14 @@
 //! Squeeze and excitation: means over height and width, and channels scaled by gates.
 
-use effigy_kernels::{Cpu, SharedPtr, View, ViewMut};
+use effigy_kernels::{Cpu, Layout, SharedPtr, View, ViewMut};
 
-use crate::blocks::{Blocks, total};
+use crate::blocks::{Blocks, channel_sums, total};
 
-/// Sums `f(a, b)` of matching pixels per image and channel, `[N, C]`: the product, or `a` where there is no `b`.
+/// The sums of [`channel_sums`] per image and channel, `[N, C]`.
 fn sums(cpu: &Cpu, a: View<'_>, b: Option<View<'_>>) -> Vec<f64> {
-    let layout = a.layout;
-    let channels = layout.channels;
-    let blocks = Blocks::of(&layout);
-    let mut sums = vec![0.0; blocks.count * channels];
-    let out = SharedPtr::new(&mut sums);
-    cpu.pool.run(blocks.count, |task| {
-        // SAFETY: the task's own sums.
-        let out = unsafe { std::slice::from_raw_parts_mut(out.at(task * channels), channels) };
-        let (image, rows) = blocks.at(task);
-        for y in rows {
-            let len = layout.width * channels;
-            let a = &a.data[layout.index(image, y, 0)..][..len];
-            let Some(b) = b else {
-                for a in a.chunks_exact(channels) {
-                    out.iter_mut().zip(a).for_each(|(out, a)| *out += a);
-                }
-                continue;
-            };
-            let b = &b.data[b.layout.index(image, y, 0)..][..len];
-            for (a, b) in a.chunks_exact(channels).zip(b.chunks_exact(channels)) {
-                for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
-                    *out += a * b;
-                }
-            }
-        }
-    });
-    (0..layout.images).flat_map(|image| total(&sums, blocks.of_image(image), channels, 0, channels)).collect()
+    let Layout { images, channels, .. } = a.layout;
+    let (blocks, sums) = channel_sums(cpu, a, b);
+    (0..images).flat_map(|image| total(&sums, blocks.of_image(image), channels, 0, channels)).collect()
 }
 
 /// The mean of every image and channel, `[N, C]`.
@@ -122,7 +98,7 @@ fn affine(
 mod tests {
     use super::*;
     use effigy_kernels::naive::noise;
-    use effigy_kernels::{Halo, Isa, Layout};
+    use effigy_kernels::{Halo, Isa};
 
     /// Largest error allowed.
     const TOLERANCE: f64 = 1e-5;

@@ -60,12 +60,12 @@ pub fn expand_depthwise(
     let layout = output.layout;
     check_input(expand, &input.layout, expansion.padding, &expanded);
     conv.check(&expanded, padding, &layout);
-    let needed = expand_scratch_len(cpu, expansion, conv, &layout);
-    assert!(scratch.len() >= needed, "scratch for {expanded:?}");
+    let threads = cpu.pool.threads();
+    let cut = Cut::new(threads, expansion, conv, &layout);
+    let kept_len = cut.kept_len(&expanded);
+    assert!(scratch.len() >= threads * kept_len, "scratch for {expanded:?}");
     output.clear_halo();
     let job = Job::new(conv, output, activation, sums);
-    let cut = Cut::new(cpu.pool.threads(), expansion, conv, &layout);
-    let kept_len = cut.kept_len(&expanded);
     let scratch = SharedPtr::new(scratch);
     let groups = expand.panels().div_ceil(cut.panels);
     let parts = PartialSums::parts(layout.height);

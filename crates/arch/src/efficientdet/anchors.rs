@@ -73,13 +73,13 @@ impl Anchors {
     /// Cells along an axis of `pixels` on a level: every level halves the one before, rounding up.
     #[must_use]
     pub fn cells(pixels: usize, level: usize) -> usize {
-        cells(pixels, level)
+        pixels.div_ceil(1 << level)
     }
 
     /// Anchors of an input of `height` × `width` pixels on `levels`.
     #[must_use]
     pub fn count(&self, levels: impl IntoIterator<Item = usize>, height: usize, width: usize) -> usize {
-        let cells = |level| cells(height, level) * cells(width, level);
+        let cells = |level| Self::cells(height, level) * Self::cells(width, level);
         self.per_cell() * levels.into_iter().map(cells).sum::<usize>()
     }
 
@@ -97,7 +97,7 @@ impl Anchors {
     ) -> Vec<AnchorBox> {
         let mut boxes = Vec::with_capacity(self.count(levels.clone(), height, width));
         for level in levels {
-            let (rows, columns) = (cells(height, level), cells(width, level));
+            let (rows, columns) = (Self::cells(height, level), Self::cells(width, level));
             let (stride_y, stride_x) = (height as f64 / rows as f64, width as f64 / columns as f64);
             let halves = self.halves(stride_y, stride_x);
             for row in 0..rows {
@@ -126,9 +126,4 @@ impl Anchors {
         });
         shapes.collect()
     }
-}
-
-/// Cells along an axis of `pixels` on a level: every level halves the one before, rounding up.
-pub(crate) fn cells(pixels: usize, level: usize) -> usize {
-    pixels.div_ceil(1 << level)
 }

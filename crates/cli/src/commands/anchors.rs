@@ -11,11 +11,9 @@ use effigy_data::OnProblem;
 use effigy_data::anchors::{Figures, FitOptions, all_boxes, figures, fit};
 use serde_json::{Value, json};
 
-use super::doctor::detector;
-use crate::datasets::DataOptions;
+use crate::datasets::{DataOptions, DetectorOptions};
 use crate::failure::{Failure, Outcome};
 use crate::npy::{beside, keep};
-use crate::options::Size;
 use crate::report::{self, STRONG};
 use crate::table::{Table, grouped};
 
@@ -33,12 +31,8 @@ Examples:
 pub(crate) struct Options {
     #[command(flatten)]
     data: DataOptions,
-    /// The detector to be trained
-    #[arg(long, short, value_name = "NAME", default_value = "efficientdet-lite0")]
-    model: String,
-    /// Its input size in pixels, such as 512 or 384x640 [default: the model's]
-    #[arg(long, value_name = "HxW")]
-    size: Option<Size>,
+    #[command(flatten)]
+    detector: DetectorOptions,
     /// Changes that are tried
     #[arg(long, value_name = "N", default_value_t = FitOptions::default().tries)]
     tries: usize,
@@ -67,7 +61,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
             options.data.data.display()
         )));
     }
-    let detector = detector(&options.model, options.size)?;
+    let detector = options.detector.network()?;
     let (splits, _) = options.data.boxes(OnProblem::Skip)?;
     let mut problems: Vec<String> =
         splits.iter().flat_map(|split| &split.data.problems).map(ToString::to_string).collect();

@@ -10,9 +10,9 @@ use effigy_data::doctor::{AnchorSummary, Diagnosis, Examination, Finding, Severi
 use effigy_data::{Dataset, OnProblem, doctor};
 use serde_json::{Value, json};
 
-use crate::datasets::DataOptions;
+use crate::datasets::{DataOptions, DetectorOptions};
 use crate::failure::{Failure, Outcome};
-use crate::options::{Size, positive};
+use crate::options::positive;
 use crate::progress::Progress;
 use crate::report;
 
@@ -31,12 +31,8 @@ Examples:
 pub(crate) struct Options {
     #[command(flatten)]
     data: DataOptions,
-    /// The detector to be trained: its input size and anchors are tried on the boxes
-    #[arg(long, short, value_name = "NAME", default_value = "efficientdet-lite0")]
-    model: String,
-    /// Its input size in pixels, such as 512 or 384x640 [default: the model's]
-    #[arg(long, value_name = "HxW")]
-    size: Option<Size>,
+    #[command(flatten)]
+    detector: DetectorOptions,
     /// Name every place, however many there are
     #[arg(long)]
     all: bool,
@@ -52,7 +48,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
-    let detector = detector(&options.model, options.size)?;
+    let detector = options.detector.network()?;
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = options.threads.unwrap_or_else(cores);
     let progress = |pictures: usize| Progress::new(pictures, "pictures", options.progress);
@@ -78,15 +74,6 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
     }
     report::error(format_args!("{}: {}", options.data.data.display(), counted(&diagnosis)));
     Ok(Outcome::SomeFailed)
-}
-
-/// A detector by its name, perhaps for another input size.
-pub(crate) fn detector(model: &str, size: Option<Size>) -> Result<EfficientDet, Failure> {
-    let detector = EfficientDet::from_name(model)?;
-    Ok(match size {
-        Some(Size([height, width])) => detector.with_size(height, width),
-        None => detector,
-    })
 }
 
 /// `2 errors, 1 warning`

@@ -1,6 +1,6 @@
 //! Adam with decoupled weight decay.
 
-use super::{Optimiser, StepSize, Stretch, Update, apply};
+use super::{Optimiser, StepSize, Update, apply};
 use crate::{Groups, Parameters};
 
 /// AdamW (Loshchilov and Hutter, arXiv 1711.05101) as PyTorch has it: both moments corrected for their start at
@@ -49,26 +49,18 @@ impl Update for Step {
 impl Optimiser for AdamW {
     fn step(&mut self, parameters: &mut Parameters, gradients: &Parameters, groups: &Groups, size: StepSize) {
         self.steps += 1;
+        let StepSize { learning_rate, gradient_scale } = size;
+        let Self { betas, epsilon, .. } = *self;
         let correction = |beta: f32| 1.0 - f64::from(beta).powf(self.steps as f64);
-        let [first, second] = self.betas.map(correction);
-        for run in groups.runs() {
-            let range = run.range.clone();
-            let step = Step {
-                betas: self.betas,
-                epsilon: self.epsilon,
-                step_size: (f64::from(size.learning_rate) / first) as f32,
-                root_scale: (1.0 / second.sqrt()) as f32,
-                keep: 1.0 - size.learning_rate * run.weight_decay,
-            };
-            let stretch = Stretch {
-                parameters: &mut parameters.values_mut()[range.clone()],
-                gradients: &gradients.values()[range.clone()],
-                gradient_scale: size.gradient_scale,
-                first: &mut self.mean.values_mut()[range.clone()],
-                second: &mut self.mean_square.values_mut()[range],
-            };
-            apply(step, stretch);
-        }
+        let [first, second] = betas.map(correction);
+        let moments = (&mut self.mean, Some(&mut self.mean_square));
+        apply(parameters, gradients, gradient_scale, moments, groups, |weight_decay| Step {
+            betas,
+            epsilon,
+            step_size: (f64::from(learning_rate) / first) as f32,
+            root_scale: (1.0 / second.sqrt()) as f32,
+            keep: 1.0 - learning_rate * weight_decay,
+        });
     }
 
     fn moments(&self) -> Vec<&Parameters> {

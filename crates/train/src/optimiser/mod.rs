@@ -50,9 +50,35 @@ trait Update: Copy {
     fn update(self, parameter: &mut f32, gradient: f32, first: &mut f32, second: &mut f32);
 }
 
-/// Applies an update to stretches of equal length.
-fn apply(update: impl Update, stretch: Stretch<'_>) {
-    Isa::best().run(Apply { update, stretch });
+/// Updates the parameters of every run of `groups` by what `rule` makes of the run's weight decay. `moments` are the
+/// first and, where the rule has two, the second.
+fn apply<U: Update>(
+    parameters: &mut Parameters,
+    gradients: &Parameters,
+    gradient_scale: f32,
+    (first, mut second): (&mut Parameters, Option<&mut Parameters>),
+    groups: &Groups,
+    rule: impl Fn(f32) -> U,
+) {
+    let mut unused = Vec::new();
+    for run in groups.runs() {
+        let range = run.range.clone();
+        let second = match &mut second {
+            Some(second) => &mut second.values_mut()[range.clone()],
+            None => {
+                unused.resize(unused.len().max(range.len()), 0.0);
+                &mut unused[..]
+            }
+        };
+        let stretch = Stretch {
+            parameters: &mut parameters.values_mut()[range.clone()],
+            gradients: &gradients.values()[range.clone()],
+            gradient_scale,
+            first: &mut first.values_mut()[range],
+            second,
+        };
+        Isa::best().run(Apply { update: rule(run.weight_decay), stretch });
+    }
 }
 
 /// Values side by side: of the parameters, their gradients and moments.

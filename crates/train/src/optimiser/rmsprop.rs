@@ -1,6 +1,6 @@
 //! RMSProp as TensorFlow defines it.
 
-use super::{Optimiser, StepSize, Stretch, Update, apply};
+use super::{Optimiser, StepSize, Update, apply};
 use crate::{Groups, Parameters};
 
 /// RMSProp of `tf.compat.v1.train.RMSPropOptimizer`, which EfficientNet was trained with, and of timm's
@@ -56,25 +56,16 @@ impl Update for Step {
 
 impl Optimiser for RmsProp {
     fn step(&mut self, parameters: &mut Parameters, gradients: &Parameters, groups: &Groups, size: StepSize) {
-        for run in groups.runs() {
-            let range = run.range.clone();
-            let Self { decay, momentum, epsilon, .. } = *self;
-            let step = Step {
-                decay,
-                momentum,
-                epsilon,
-                learning_rate: size.learning_rate,
-                weight_decay: run.weight_decay,
-            };
-            let stretch = Stretch {
-                parameters: &mut parameters.values_mut()[range.clone()],
-                gradients: &gradients.values()[range.clone()],
-                gradient_scale: size.gradient_scale,
-                first: &mut self.velocity.values_mut()[range.clone()],
-                second: &mut self.mean_square.values_mut()[range],
-            };
-            apply(step, stretch);
-        }
+        let StepSize { learning_rate, gradient_scale } = size;
+        let Self { decay, momentum, epsilon, .. } = *self;
+        let moments = (&mut self.velocity, Some(&mut self.mean_square));
+        apply(parameters, gradients, gradient_scale, moments, groups, |weight_decay| Step {
+            decay,
+            momentum,
+            epsilon,
+            learning_rate,
+            weight_decay,
+        });
         self.steps += 1;
     }
 

@@ -1,6 +1,6 @@
 //! Stochastic gradient descent.
 
-use super::{Optimiser, StepSize, Stretch, Update, apply};
+use super::{Optimiser, StepSize, Update, apply};
 use crate::{Groups, Parameters};
 
 /// SGD with momentum: `v = momentum · v + g`, `p −= lr · v`, where the weight decay is part of g; with Nesterov's
@@ -41,26 +41,15 @@ impl Update for Step {
 
 impl Optimiser for Sgd {
     fn step(&mut self, parameters: &mut Parameters, gradients: &Parameters, groups: &Groups, size: StepSize) {
-        let mut unused = Vec::new();
-        for run in groups.runs() {
-            let range = run.range.clone();
-            unused.resize(unused.len().max(range.len()), 0.0);
-            let Self { momentum, nesterov, .. } = *self;
-            let step = Step {
-                momentum,
-                nesterov,
-                learning_rate: size.learning_rate,
-                weight_decay: run.weight_decay,
-            };
-            let stretch = Stretch {
-                parameters: &mut parameters.values_mut()[range.clone()],
-                gradients: &gradients.values()[range.clone()],
-                gradient_scale: size.gradient_scale,
-                first: &mut self.velocity.values_mut()[range],
-                second: &mut unused,
-            };
-            apply(step, stretch);
-        }
+        let StepSize { learning_rate, gradient_scale } = size;
+        let Self { momentum, nesterov, .. } = *self;
+        let moments = (&mut self.velocity, None);
+        apply(parameters, gradients, gradient_scale, moments, groups, |weight_decay| Step {
+            momentum,
+            nesterov,
+            learning_rate,
+            weight_decay,
+        });
         self.steps += 1;
     }
 

@@ -128,8 +128,7 @@ impl Task for Detection {
                     bounds: object.bounds,
                     class_index: object.class_index,
                     area: object.area,
-                    // What Pascal VOC calls difficult need not be found either.
-                    crowd: object.crowd || object.difficult,
+                    crowd: object.is_ignored(),
                 })
                 .collect();
             metric.add(index as u64, &truths, found);

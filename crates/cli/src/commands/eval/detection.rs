@@ -204,8 +204,7 @@ fn judge(data: &DetectionDataset, results: &[DetectionResult]) -> CocoReport {
             .iter()
             .map(|object| {
                 let bounds: CocoBox = object.bounds;
-                // What Pascal VOC calls difficult need not be found either.
-                let crowd = object.crowd || object.difficult;
+                let crowd = object.is_ignored();
                 TrueBox { bounds, class_index: object.class_index, area: object.area, crowd }
             })
             .collect();
