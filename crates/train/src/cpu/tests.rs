@@ -53,8 +53,10 @@ fn loss(outputs: &[Tensor]) -> (f64, Vec<Tensor>) {
 
 const SEED: u64 = 11;
 
-/// Gradients that differ by more than this share from those of another instruction set are not looked at.
+/// Gradients that differ by more than this share from those nearby are not looked at.
 const ROUNDING: f64 = 3e-3;
+/// How far "nearby" is: what is added to the pictures, whose values are in -1..1.
+const NEARBY: f32 = 1e-5;
 
 fn gradient(device: &mut CpuDevice, parameters: &Parameters, input: &Tensor) -> (f64, Parameters) {
     let mut gradients = parameters.zeros_like();
@@ -77,7 +79,10 @@ fn check_slopes(graph: Graph, input: &Tensor) {
     let mut device = CpuDevice::new(graph, &CpuOptions::new(2));
     let (_, gradients) = gradient(&mut device, &start, input);
     let portable = CpuOptions { isa: Isa::from_name("portable").unwrap(), ..CpuOptions::new(2) };
-    let (_, others) = gradient(&mut CpuDevice::new(device.graph.clone(), &portable), &start, input);
+    let nudges = noise(input.data().len(), 99).into_iter().map(|value| NEARBY * value);
+    let nearby = input.data().iter().zip(nudges).map(|(value, nudge)| value + nudge).collect();
+    let nearby = Tensor::new(input.shape(), nearby).unwrap();
+    let (_, others) = gradient(&mut CpuDevice::new(device.graph.clone(), &portable), &start, &nearby);
     let longest = gradients.slots().iter().map(|slot| length(&gradients.values()[slot.range.clone()]));
     let longest = longest.fold(0.0, f64::max);
     let mut checked = 0;
@@ -88,7 +93,8 @@ fn check_slopes(graph: Graph, input: &Tensor) {
         if len < 1e-3 * longest || i % 3 != 0 {
             continue;
         }
-        // Where the network amplifies rounding, single precision has no better gradient to offer.
+        // Where the network amplifies rounding, single precision has no better gradient to offer; and where the two
+        // largest values below a maximum pooling are nearly equal, the slope is another a little further on.
         let other = &others.values()[slot.range.clone()];
         let apart: Vec<f32> = direction.iter().zip(other).map(|(a, b)| a - b).collect();
         if length(&apart) > ROUNDING * len {
@@ -132,6 +138,7 @@ fn gradients_are_slopes_in_every_family() {
 #[test]
 fn gradients_are_slopes_in_detectors() {
     check_slopes(small_detector("efficientdet_d0").graph(), &picture(2, [3, 256, 256, 3]));
+    check_slopes(small_detector("efficientdet-d0").graph(), &picture(2, [3, 256, 240, 3]));
     check_slopes(small_detector("efficientdet-d7").graph(), &picture(3, [3, 256, 256, 3]));
 }
 
