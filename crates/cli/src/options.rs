@@ -12,14 +12,20 @@ use crate::progress::download_bar;
 use crate::report;
 use crate::report::warning;
 
-/// The model that needs no download.
-const DEFAULT_MODEL: &str = "efficientnet-lite0";
+/// The classifier that needs no download.
+const DEFAULT_CLASSIFIER: &str = "efficientnet-lite0";
+/// The detector that needs none.
+const DEFAULT_DETECTOR: &str = "efficientdet-lite0.bccd";
+/// Where other detectors come from.
+const OTHERS: &str = "give --weights FILE (a checkpoint of zylo117's or effdet's naming, or your own), or --model NAME \
+                      to download published weights (such as tf_efficientdet_d0; `effigy models --checkpoints` lists \
+                      them)";
 
 /// Which weights, and how pictures are prepared for them.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ModelOptions {
     /// A published model (see `effigy models`); with --weights, the model that the file is of
-    /// [default: efficientnet-lite0, or for boxes none]
+    /// [default: efficientnet-lite0; for boxes efficientdet-lite0.bccd, which finds blood cells]
     #[arg(long, short, value_name = "NAME")]
     pub(crate) model: Option<String>,
     /// How a published model was trained
@@ -98,10 +104,26 @@ enum Variant {
 impl ModelOptions {
     /// The weights that were asked for, to be loaded.
     pub(crate) fn loader(&self) -> Loader {
+        self.loader_or(DEFAULT_CLASSIFIER)
+    }
+
+    /// As [`loader`](Self::loader), of a detector.
+    pub(crate) fn detector_loader(&self) -> Result<Loader, Failure> {
+        if self.weights.is_none() && self.model.is_none() {
+            if !Loader::embedded().any(|name| name == DEFAULT_DETECTOR) {
+                return Err(Failure::Usage(format!("this program is built without a detector; {OTHERS}")));
+            }
+            report::note(format_args!("{DEFAULT_DETECTOR} finds blood cells; for anything else {OTHERS}"));
+        }
+        Ok(self.loader_or(DEFAULT_DETECTOR))
+    }
+
+    /// The weights that were asked for, else those of the model `default`.
+    fn loader_or(&self, default: &str) -> Loader {
         let loader = match (&self.weights, &self.model) {
             (Some(weights), None) => Loader::file(weights),
             (Some(weights), Some(model)) => Loader::file(weights).model(model),
-            (None, model) => Loader::pretrained(model.as_deref().unwrap_or(DEFAULT_MODEL)),
+            (None, model) => Loader::pretrained(model.as_deref().unwrap_or(default)),
         };
         let loader = match self.variant {
             None | Some(Variant::Base) => loader,
@@ -112,19 +134,6 @@ impl ModelOptions {
         };
         let loader = loader.on_download(download_bar());
         self.preparation.apply(self.machine.apply(loader))
-    }
-
-    /// As [`loader`](Self::loader), for a command that has no weights of its own.
-    pub(crate) fn detector_loader(&self) -> Result<Loader, Failure> {
-        if self.weights.is_none() && self.model.is_none() {
-            return Err(Failure::Usage(
-                "no detector's weights are part of this program; give --weights FILE (a checkpoint of \
-                 zylo117's or effdet's naming, or your own), or --model NAME to download published ones \
-                 (such as tf_efficientdet_d0; `effigy models --checkpoints` lists them)"
-                    .into(),
-            ));
-        }
-        Ok(self.loader())
     }
 
     /// As [`note_assumptions`](Self::note_assumptions), about a detector.

@@ -135,16 +135,31 @@ fn pictures_of_odd_shapes() {
     assert_eq!(json(&output).len(), 2);
 }
 
+/// Left, top, right and bottom of the white cell in blood.jpg, as BCCD has it.
+const WHITE_CELL: [f64; 4] = [295.0, 267.0, 518.0, 472.0];
+
 #[test]
-fn without_weights_it_says_what_to_give() {
+fn without_weights_it_finds_blood_cells_and_says_so() {
     let folder = folder();
-    let output = run(folder.path(), &["detect", "photos"]);
-    assert_eq!(code(&output), 2);
-    assert!(
-        stderr(&output).contains("--weights") && stderr(&output).contains("--model"),
-        "{}",
-        stderr(&output)
-    );
+    let blood = Path::new(env!("CARGO_MANIFEST_DIR")).join("../effigy/assets/blood.jpg");
+    let output = run(folder.path(), &["detect", "--json", "--score", "0.5", blood.to_str().unwrap()]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    for told in ["blood cells", "--weights", "--model"] {
+        assert!(stderr(&output).contains(told), "{}", stderr(&output));
+    }
+    let line = &json(&output)[0];
+    let found = line["detections"].as_array().unwrap();
+    let of = |label: &str| found.iter().filter(|found| found["label"] == label).collect::<Vec<_>>();
+    let [white] = of("WBC")[..] else { panic!("{line}") };
+    for (edge, annotated) in white["box"].as_array().unwrap().iter().zip(WHITE_CELL) {
+        assert!((edge.as_f64().unwrap() - annotated).abs() < 25.0, "{white}");
+    }
+    assert!((10..25).contains(&of("RBC").len()) && of("Platelets").len() == 1, "{line}");
+}
+
+#[test]
+fn wrong_options_are_refused() {
+    let folder = folder();
     for wrong in [["--score", "2"], ["--iou", "x"], ["--max-detections", "0"]] {
         assert_eq!(code(&detect(folder.path(), &[&wrong[..], &["photos"]].concat())), 2, "{wrong:?}");
     }

@@ -20,10 +20,12 @@
 //! | choose threads, size, preprocessing, labels, layers | [`Loader`] |
 //! | know what a network is made of | [`EfficientNet::graph`], [`EfficientDet::graph`] |
 //!
-//! The weights of EfficientNet-Lite0 are part of the library (feature `lite0`, on by default, 9 MB).
+//! Two networks' weights are part of the library, each a feature that is on by default: `lite0` (9 MB),
+//! `efficientnet-lite0` as trained on ImageNet, and `bccd` (7 MB), `efficientdet-lite0.bccd`, which finds blood cells.
 
 mod classifier;
 mod detector;
+mod embedded;
 mod error;
 mod features;
 mod labels;

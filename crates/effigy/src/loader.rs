@@ -11,6 +11,7 @@ use effigy_vision::PostProcessing;
 use effigy_weights::LoadOptions;
 use effigy_weights::hub::{Progress as DownloadProgress, Training};
 
+use crate::embedded::EMBEDDED;
 use crate::labels::Labels;
 use crate::network::{Network, check_channels};
 use crate::source::{Origin, Source};
@@ -56,8 +57,10 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// The models whose weights are part of this library.
-    pub const EMBEDDED: &[&str] = if cfg!(feature = "lite0") { &["efficientnet-lite0"] } else { &[] };
+    /// The names for [`pretrained`](Self::pretrained) whose weights are part of this library.
+    pub fn embedded() -> impl Iterator<Item = &'static str> {
+        EMBEDDED.iter().map(|embedded| embedded.name)
+    }
 
     fn new(origin: Origin) -> Self {
         Self {
@@ -84,8 +87,8 @@ impl Loader {
     }
 
     /// A published checkpoint by its name, such as `efficientnet-b0`, `efficientnet-b0.advprop` or
-    /// `tf_efficientnet_b0.ns_jft_in1k`. `efficientnet-lite0` is part of this library; others are
-    /// downloaded once and kept.
+    /// `tf_efficientnet_b0.ns_jft_in1k`. Those that are [`embedded`](Self::embedded) are at hand, others
+    /// are downloaded once and kept.
     #[must_use]
     pub fn pretrained(name: impl Into<String>) -> Self {
         Self::new(Origin::Pretrained { name: name.into(), training: Training::Base })

@@ -1,8 +1,6 @@
 //! Where weights come from: this library, a file, or the hub.
 
 use std::borrow::Cow;
-#[cfg(feature = "lite0")]
-use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,6 +10,7 @@ use effigy_weights::hub::{self, Checkpoint, Hub, HubError, Training};
 use effigy_weights::{LoadOptions, Loaded, Weights};
 
 use crate::Error;
+use crate::embedded;
 use crate::labels::Labels;
 
 /// Classes of ImageNet-1k; weights of so many classes without labels are taken to be its.
@@ -52,13 +51,16 @@ impl Origin {
         options: &LoadOptions,
         progress: &mut dyn FnMut(hub::Progress<'_>),
     ) -> Result<Loaded, Error> {
+        let embedded = match self {
+            Self::Pretrained { name, training: Training::Base } => embedded::find(name),
+            _ => None,
+        };
+        if let Some(embedded) = embedded {
+            let name = PathBuf::from(format!("{}.safetensors", embedded.name));
+            return Ok(effigy_weights::load_bytes(embedded.weights, &name, options)?);
+        }
         Ok(match self {
             Self::File(path) => effigy_weights::load(path, options)?,
-            #[cfg(feature = "lite0")]
-            Self::Pretrained { name, training: Training::Base } if name == embedded::NAME => {
-                let name = Path::new("efficientnet-lite0.safetensors");
-                effigy_weights::load_bytes(embedded::WEIGHTS, name, options)?
-            }
             Self::Pretrained { name, training } => {
                 let checkpoint = find(name, *training)?;
                 let path = Hub::from_env()?.fetch(checkpoint, progress)?;
@@ -122,13 +124,6 @@ impl Source {
         let Self { weights, labels, assumptions, quantisation, .. } = self;
         Source { description, weights, labels, assumptions, quantisation }
     }
-}
-
-/// The weights that travel with the library.
-#[cfg(feature = "lite0")]
-mod embedded {
-    pub(super) const NAME: &str = "efficientnet-lite0";
-    pub(super) static WEIGHTS: &[u8] = include_bytes!("../assets/efficientnet-lite0.safetensors");
 }
 
 impl<D: Sync> Parameters for Source<D> {

@@ -31,6 +31,7 @@ const SIGMA: f32 = 0.5;
 pictures in it and below it.
 
 Examples:
+  effigy detect --out drawn/ blood.jpg
   effigy detect --model tf_efficientdet_d0 street.jpg
   effigy detect --weights cells.pth --labels cells.txt --out drawn/ slides/
   effigy detect --model tf_efficientdet_lite0 --classes person,car --out drawn/ crossing.mp4"

@@ -117,7 +117,7 @@ impl Availability {
 
 /// The best that any checkpoint of the network offers.
 fn availability(model: &str) -> Availability {
-    if Loader::EMBEDDED.contains(&model) {
+    if Loader::embedded().any(|embedded| embedded == model) {
         return Availability::Embedded;
     }
     let hub = Hub::from_env().ok();
@@ -146,7 +146,8 @@ fn table() -> String {
     }
     table.format()
         + "\ntop-1 (ImageNet) and AP (COCO val2017) as published. Also: timm's, torchvision's and\n\
-           effdet's names, efficientnet-phi-1.7, efficientnet-w1.2-d1.4-r300.\n\
+           effdet's names, efficientnet-phi-1.7, efficientnet-w1.2-d1.4-r300; and, included,\n\
+           efficientdet-lite0.bccd, which finds blood cells.\n\
            `effigy models --checkpoints` lists what can be downloaded.\n"
 }
 
