@@ -62,9 +62,18 @@ impl<S: Simd> WithMap for FinishRows<'_, S> {
 #[inline(always)]
 unsafe fn finish_row<S: Simd, M: Map>(s: S, row: *mut f32, residual: Option<*const f32>, len: usize) {
     let whole = len - len % S::LANES;
+    // By two, so that one vector's function need not wait for the other's; not where a residual is read as well.
+    let pairs = if residual.is_none() { whole - whole % (2 * S::LANES) } else { 0 };
     // SAFETY: every index stays below `len`.
     unsafe {
-        for n in (0..whole).step_by(S::LANES) {
+        for n in (0..pairs).step_by(2 * S::LANES) {
+            let (first, second) = (row.add(n), row.add(n + S::LANES));
+            let (x, y) = (s.load(first), s.load(second));
+            let (x, y) = (M::map(s, x), M::map(s, y));
+            s.store(first, x);
+            s.store(second, y);
+        }
+        for n in (pairs..whole).step_by(S::LANES) {
             let mut x = M::map(s, s.load(row.add(n)));
             if let Some(residual) = residual {
                 x = s.add(x, s.load(residual.add(n)));

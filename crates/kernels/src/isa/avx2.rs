@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, ROUNDING, Simd};
+use super::{EIGHTH, Kernel, POWERS, ROUNDING, Simd};
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,21 +90,22 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn split(self, a: __m256) -> (__m256, __m256) {
+    fn eighths(self, a: __m256, b: __m256) -> (__m256, __m256) {
         // SAFETY: see above.
         unsafe {
             let magic = _mm256_set1_ps(ROUNDING);
-            let n = _mm256_add_ps(a, magic);
-            (_mm256_sub_ps(a, _mm256_sub_ps(n, magic)), n)
+            let n = _mm256_fmadd_ps(a, b, magic);
+            (_mm256_fmsub_ps(a, b, _mm256_sub_ps(n, magic)), n)
         }
     }
 
     #[inline(always)]
-    fn scale(self, a: __m256, n: __m256) -> __m256 {
-        // SAFETY: see above.
+    fn power(self, eighths: __m256) -> __m256 {
+        // SAFETY: see above; eight values of the table are read. Of an index only three bits count.
         unsafe {
-            let exponent = _mm256_slli_epi32::<23>(_mm256_castps_si256(n));
-            _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), exponent))
+            let n = _mm256_castps_si256(eighths);
+            let power = _mm256_permutevar8x32_epi32(_mm256_loadu_si256(POWERS.as_ptr().cast()), n);
+            _mm256_castsi256_ps(_mm256_add_epi32(power, _mm256_slli_epi32::<{ EIGHTH as i32 }>(n)))
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Simd};
+use super::{EIGHTH, Kernel, POWERS, ROUNDING, Simd};
 
 /// Proof that the processor has AVX-512 F, VL, BW and DQ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,18 +94,23 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn split(self, a: __m512) -> (__m512, __m512) {
+    fn eighths(self, a: __m512, b: __m512) -> (__m512, __m512) {
         // SAFETY: see above.
         unsafe {
-            let n = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a);
-            (_mm512_sub_ps(a, n), n)
+            let magic = _mm512_set1_ps(ROUNDING);
+            let n = _mm512_fmadd_ps(a, b, magic);
+            (_mm512_fmsub_ps(a, b, _mm512_sub_ps(n, magic)), n)
         }
     }
 
     #[inline(always)]
-    fn scale(self, a: __m512, n: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_scalef_ps(a, n) }
+    fn power(self, eighths: __m512) -> __m512 {
+        // SAFETY: see above; the table is a vector long. Of an index only four bits count.
+        unsafe {
+            let n = _mm512_castps_si512(eighths);
+            let power = _mm512_permutexvar_epi32(n, _mm512_loadu_si512(POWERS.as_ptr().cast()));
+            _mm512_castsi512_ps(_mm512_add_epi32(power, _mm512_slli_epi32::<{ EIGHTH }>(n)))
+        }
     }
 
     #[inline(always)]

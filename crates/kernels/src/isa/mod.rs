@@ -53,11 +53,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn max(self, bound: Self::V, value: Self::V) -> Self::V;
     /// `a / b` to within 2e-7 relative, for `b` in 1..2¹²⁵.
     fn divide(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `a` as a fraction in −½..=½ and an integer, for |a| up to 125. The integer is in a form that only
-    /// [`Simd::scale`] reads.
-    fn split(self, a: Self::V) -> (Self::V, Self::V);
-    /// `a · 2ⁿ` for the integer n that [`Simd::split`] found, and `a` in ½..=2.
-    fn scale(self, a: Self::V, n: Self::V) -> Self::V;
+    /// `a · b` as eighths, an integer, and a rest in −¹⁄₁₆..=¹⁄₁₆, for |a · b| up to 125. The integer is in a form
+    /// that only [`Simd::power`] reads.
+    fn eighths(self, a: Self::V, b: Self::V) -> (Self::V, Self::V);
+    /// 2 to the power of the eighths that [`Simd::eighths`] found.
+    fn power(self, eighths: Self::V) -> Self::V;
 
     /// Asks for the cache line of `p`, which need not be a valid address.
     fn prefetch(self, p: *const f32);
@@ -84,8 +84,34 @@ pub trait Simd: Copy + Send + Sync + 'static {
     unsafe fn store_first(self, p: *mut f32, n: usize, v: Self::V);
 }
 
-/// 1.5·2²³: a number added to it keeps no fraction bits, and lies in the sum's low bits as an integer.
-const ROUNDING: f32 = 12_582_912.0;
+/// 1.5·2²⁰: a number added to it keeps its eighths, and they lie in the sum's low bits as an integer.
+const ROUNDING: f32 = 1_572_864.0;
+
+/// Where a number's exponent and the first three bits behind the point begin: eighths are shifted by so much.
+const EIGHTH: u32 = 20;
+
+/// 2^(i/8) as bits, less what i eighths add to an exponent; twice, for the longest vector.
+const POWERS: [u32; 16] = powers();
+
+const fn powers() -> [u32; 16] {
+    let bits: [u32; 8] = [
+        0x3f80_0000,
+        0x3f8b_95c2,
+        0x3f98_37f0,
+        0x3fa5_fed7,
+        0x3fb5_04f3,
+        0x3fc5_672a,
+        0x3fd7_44fd,
+        0x3fea_c0c7,
+    ];
+    let mut powers = [0; 16];
+    let mut i = 0;
+    while i < powers.len() {
+        powers[i] = bits[i % 8] - (((i % 8) as u32) << EIGHTH);
+        i += 1;
+    }
+    powers
+}
 
 /// A piece of work written over [`Simd`]; `run` must be `#[inline(always)]`.
 pub trait Kernel {
@@ -234,17 +260,19 @@ mod tests {
             for (y, x) in to.iter().zip(&from) {
                 assert_eq!(*y, (x * 2.0 + 1.0).max(0.0) / 8.0);
             }
-            for n in -124..=124 {
-                for fraction in [-0.4375f32, 0.0, 0.25] {
+            for n in -124 * 8..=124 * 8 {
+                for fraction in [-0.0546875f32, 0.0, 0.03125] {
                     let (mut f, mut y) = (vec![0.0; S::LANES], vec![0.0; S::LANES]);
-                    let (rest, exponent) = s.split(s.splat(n as f32 + fraction));
+                    let (rest, eighths) =
+                        s.eighths(s.splat(-0.5), s.splat(-2.0 * (n as f32 / 8.0 + fraction)));
                     // SAFETY: both buffers hold LANES values.
                     unsafe {
                         s.store(f.as_mut_ptr(), rest);
-                        s.store(y.as_mut_ptr(), s.scale(s.splat(1.5), exponent));
+                        s.store(y.as_mut_ptr(), s.power(eighths));
                     }
                     assert!(f.iter().all(|&f| f == fraction));
-                    assert!(y.iter().all(|&y| y == 1.5 * (n as f32).exp2()));
+                    let power = (f64::from(n) / 8.0).exp2() as f32;
+                    assert!(y.iter().all(|&y| y == power), "2^({n}/8) is {power}, not {}", y[0]);
                 }
             }
         }

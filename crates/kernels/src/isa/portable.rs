@@ -1,6 +1,6 @@
 //! Plain Rust on short arrays, which the compiler turns into the target's baseline vectors.
 
-use super::{Kernel, ROUNDING, Simd};
+use super::{EIGHTH, Kernel, POWERS, ROUNDING, Simd};
 
 /// Needs no instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,14 +64,18 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn split(self, a: Self::V) -> (Self::V, Self::V) {
-        let n = a.map(|a| a + ROUNDING);
-        (zip(a, n, |a, n| a - (n - ROUNDING)), n)
+    fn eighths(self, a: Self::V, b: Self::V) -> (Self::V, Self::V) {
+        let product = self.mul(a, b);
+        let n = product.map(|product| product + ROUNDING);
+        (zip(product, n, |product, n| product - (n - ROUNDING)), n)
     }
 
     #[inline(always)]
-    fn scale(self, a: Self::V, n: Self::V) -> Self::V {
-        zip(a, n, |a, n| f32::from_bits(a.to_bits().wrapping_add(n.to_bits() << 23)))
+    fn power(self, eighths: Self::V) -> Self::V {
+        eighths.map(|n| {
+            let n = n.to_bits();
+            f32::from_bits(POWERS[n as usize % POWERS.len()].wrapping_add(n << EIGHTH))
+        })
     }
 
     #[inline(always)]
