@@ -176,7 +176,9 @@ impl CpuDevice {
 
     /// Remembers the first node, in time, that had a value which is not finite.
     fn note(&mut self, node: effigy_arch::NodeId, values: &[f32]) {
-        if self.not_finite.is_none() && values.iter().any(|value| !value.is_finite()) {
+        // All of them, without a way out: that takes vectors.
+        let any = || values.iter().fold(false, |any, value| any | !value.is_finite());
+        if self.not_finite.is_none() && any() {
             self.not_finite = Some(self.graph.node(node).name.clone());
         }
     }
