@@ -51,7 +51,7 @@ pub use config::{
     ClassWeights, Config, ConfigError, DetectionLossKind, Freeze, OPTIONS, Opt, OptimiserKind, ScheduleKind,
     Size, flag, names,
 };
-pub use cpu::{CpuDevice, CpuOptions};
+pub use cpu::{CpuDevice, CpuOptions, Timing};
 pub use device::{Device, DeviceError, Pass};
 pub use ema::Ema;
 pub use error::{Blowup, TrainError};

@@ -100,9 +100,13 @@ impl PackedConv {
         let area = kernel * kernel;
         let patch = area * inputs;
         assert_eq!(weights.len(), outputs * patch, "weights of {shape:?}");
-        let matrix = PackedMatrix::new(isa.lanes(), outputs, &vec![0.0; patch], |k, n| {
-            weights[if area == 1 { k * inputs + n } else { (k * inputs + n % inputs) * area + n / inputs }]
-        });
+        let matrix = if area == 1 {
+            PackedMatrix::plain(isa.lanes(), outputs, inputs, weights)
+        } else {
+            PackedMatrix::new(isa.lanes(), outputs, &vec![0.0; patch], |k, n| {
+                weights[(k * inputs + n % inputs) * area + n / inputs]
+            })
+        };
         let shape = ConvShape { inputs: outputs, outputs: patch, kernel: 1, stride: 1 };
         Self { shape, matrix, bf16: None }
     }

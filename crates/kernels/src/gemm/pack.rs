@@ -72,6 +72,21 @@ impl PackedMatrix {
         Self { rows, panels, values, bias: padded_bias(bias, padded), lanes }
     }
 
+    /// Packs `matrix: [K, N]`, which has no bias.
+    pub(crate) fn plain(lanes: usize, rows: usize, columns: usize, matrix: &[f32]) -> Self {
+        let panels = cut(columns, lanes);
+        let padded = columns.div_ceil(lanes) * lanes;
+        let mut values = AlignedBuf::zeroed(rows * padded);
+        for panel in &panels {
+            let width = panel.vectors * lanes;
+            let part = &mut values[rows * panel.column..];
+            for (to, from) in part.chunks_exact_mut(width).zip(matrix.chunks_exact(columns)) {
+                to[..panel.columns].copy_from_slice(&from[panel.column..][..panel.columns]);
+            }
+        }
+        Self { rows, panels, values, bias: padded_bias(&[], padded), lanes }
+    }
+
     /// Rows and columns of the tile that most of the product is made of.
     pub(crate) fn tile(&self, isa: Isa) -> (usize, usize) {
         let vectors = self.panels.iter().map(|panel| panel.vectors).max().unwrap_or(1);
@@ -172,6 +187,20 @@ mod tests {
                         assert_eq!((fast.panels, &fast.bias[..]), (plain.panels, &plain.bias[..]));
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn plain_is_the_same_as_element_by_element() {
+        for (rows, columns) in [(1, 1), (3, 8), (5, 17), (16, 24), (7, 100)] {
+            let matrix: Vec<f32> = (1..=rows * columns).map(|i| i as f32).collect();
+            for lanes in [4, 8, 16] {
+                let fast = PackedMatrix::plain(lanes, rows, columns, &matrix);
+                let plain =
+                    PackedMatrix::new(lanes, rows, &vec![0.0; columns], |k, n| matrix[k * columns + n]);
+                assert_eq!(fast.values[..], plain.values[..], "{rows}×{columns}, {lanes} lanes");
+                assert_eq!((fast.panels, &fast.bias[..]), (plain.panels, &plain.bias[..]));
             }
         }
     }

@@ -42,8 +42,8 @@ pub(super) enum Step {
         means: Option<GradientId>,
         to: GradientId,
     },
-    /// `to = a + b`.
-    Add { a: GradientId, b: GradientId, to: GradientId },
+    /// `to = a + b`, where `unit` computes the value.
+    Add { unit: usize, a: GradientId, b: GradientId, to: GradientId },
 }
 
 /// What a unit adds to an input's gradient.
@@ -55,6 +55,13 @@ pub(super) struct Share {
 }
 
 impl Step {
+    /// The unit that it belongs to.
+    pub(super) fn unit(&self) -> usize {
+        match self {
+            Self::Unit { unit, .. } | Self::Apply { unit, .. } | Self::Add { unit, .. } => *unit,
+        }
+    }
+
     pub(super) fn reads(&self) -> Vec<GradientId> {
         match self {
             Self::Unit { output, means, inputs, .. } => {
@@ -87,6 +94,7 @@ impl Backward {
         let learning: HashMap<NodeId, bool> =
             program.units.iter().flat_map(|unit| unit.writes().map(|value| (value, unit.learns))).collect();
         let mut builder = Builder {
+            program,
             backward: Self { steps: Vec::new(), gradients: Vec::new(), given: Vec::new() },
             known: HashMap::new(),
         };
@@ -105,13 +113,14 @@ impl Backward {
     }
 }
 
-struct Builder {
+struct Builder<'a> {
+    program: &'a Program,
     backward: Backward,
     /// What is known so far of each value's gradient, and the gate that it is still to be multiplied with.
     known: HashMap<NodeId, (GradientId, Option<NodeId>)>,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn gradient(&mut self, value: NodeId) -> GradientId {
         self.backward.gradients.push(value);
         GradientId(self.backward.gradients.len() - 1)
@@ -124,7 +133,8 @@ impl Builder {
             Some((before, _)) => {
                 let before = *before;
                 let to = self.gradient(value);
-                self.backward.steps.push(Step::Add { a: before, b: id, to });
+                let unit = self.program.producer(value);
+                self.backward.steps.push(Step::Add { unit, a: before, b: id, to });
                 to
             }
         };

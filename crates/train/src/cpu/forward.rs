@@ -9,6 +9,7 @@ use effigy_kernels::{
 use effigy_tensor::{AlignedBuf, Tensor};
 
 use super::memory::Memory;
+use super::profile::Work;
 use super::program::{Convolution, MaxPool, Norm, Operation, WeightedSum};
 use super::{CpuDevice, stream};
 use crate::Parameters;
@@ -157,7 +158,9 @@ impl CpuDevice {
             }
         }
         memory.put(to);
+        self.lap(position, Work::Forward);
         self.count(position, memory);
+        self.lap(position, Work::Statistics);
     }
 
     /// Counts the value's images for the statistics of the BatchNorm that reads it, while they are in the cache.

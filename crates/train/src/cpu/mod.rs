@@ -10,9 +10,11 @@ mod forward;
 mod fuse;
 mod memory;
 mod plan;
+mod profile;
 mod program;
 mod run;
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 
 use effigy_arch::Graph;
@@ -25,7 +27,10 @@ use crate::{Device, DeviceError, Parameters, Pass};
 use backward::Backward;
 use memory::Memory;
 use plan::Plan;
+use profile::{Profile, Work};
 use program::Program;
+
+pub use profile::Timing;
 
 /// How a [`CpuDevice`] trains.
 #[derive(Clone, Debug)]
@@ -68,6 +73,8 @@ pub struct CpuDevice {
     /// The seed of the batch that gradients can be computed for.
     seed: Option<u64>,
     not_finite: Option<String>,
+    /// What takes how long, where that was asked for.
+    profile: Option<RefCell<Profile>>,
 }
 
 impl CpuDevice {
@@ -89,6 +96,35 @@ impl CpuDevice {
             memories: Vec::new(),
             seed: None,
             not_finite: None,
+            profile: None,
+        }
+    }
+
+    /// From now on, notes how long everything takes.
+    pub fn start_profile(&mut self) {
+        self.profile = Some(RefCell::new(Profile::start()));
+    }
+
+    /// What everything has taken, in all, since [`start_profile`](Self::start_profile); operations and bytes are those
+    /// of one step.
+    #[must_use]
+    pub fn profile(&self) -> Vec<Timing> {
+        let memory = self.memories.iter().find(|memory| memory.plan.training);
+        let (Some(profile), Some(memory)) = (&self.profile, memory) else { return Vec::new() };
+        profile.borrow().timings(&self.graph, &self.program.units, memory)
+    }
+
+    /// What has passed since the last lap was work for the unit at `position`.
+    fn lap(&self, position: usize, work: Work) {
+        if let Some(profile) = &self.profile {
+            profile.borrow_mut().lap(position, work);
+        }
+    }
+
+    /// What has passed since the last lap was the caller's.
+    fn start_laps(&self) {
+        if let Some(profile) = &self.profile {
+            profile.borrow_mut().skip();
         }
     }
 
@@ -119,9 +155,14 @@ impl CpuDevice {
         memory: &mut Memory,
     ) {
         let batch = memory.plan.shape[0];
+        self.start_laps();
         for segment in memory.plan.backward.clone() {
-            let prepared: Vec<_> =
-                segment.range.clone().map(|step| self.prepare_back(step, seed, parameters, memory)).collect();
+            let prepare = |step| {
+                let prepared = self.prepare_back(step, seed, parameters, memory);
+                self.lap(self.backward.steps[step].unit(), Work::PrepareBack);
+                prepared
+            };
+            let prepared: Vec<_> = segment.range.clone().map(prepare).collect();
             for images in segment.turns(batch) {
                 memory.images = images;
                 for (step, prepared) in segment.range.clone().zip(&prepared) {
@@ -135,7 +176,9 @@ impl CpuDevice {
 
     /// Remembers the first node, in time, that had a value which is not finite.
     fn note(&mut self, node: effigy_arch::NodeId, values: &[f32]) {
-        if self.not_finite.is_none() && values.iter().any(|value| !value.is_finite()) {
+        // All of them, without a way out: that takes vectors.
+        let any = || values.iter().fold(false, |any, value| any | !value.is_finite());
+        if self.not_finite.is_none() && any() {
             self.not_finite = Some(self.graph.node(node).name.clone());
         }
     }
@@ -155,9 +198,14 @@ impl Device for CpuDevice {
             Pass::Evaluate => None,
         };
         let mut memory = self.memory(shape, self.seed.is_some());
+        self.start_laps();
         for segment in memory.plan.forward.clone() {
-            let mut prepared: Vec<_> =
-                segment.range.clone().map(|position| self.prepare(position, parameters, &memory)).collect();
+            let prepare = |position| {
+                let prepared = self.prepare(position, parameters, &memory);
+                self.lap(position, Work::Prepare);
+                prepared
+            };
+            let mut prepared: Vec<_> = segment.range.clone().map(prepare).collect();
             for images in segment.turns(shape[0]) {
                 memory.images = images;
                 for (position, prepared) in segment.range.clone().zip(&mut prepared) {

@@ -97,6 +97,25 @@ pub(super) struct WeightedSum {
 }
 
 impl Operation {
+    /// What a profile calls it.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Dense(_) => "dense",
+            Self::Depthwise(_) => "depthwise",
+            Self::Norm(_) => "norm",
+            Self::Activation(_) => "activation",
+            Self::Mean => "mean",
+            Self::Scale => "scale",
+            Self::Add => "add",
+            Self::Dropout { .. } => "dropout",
+            Self::DropConnect { .. } => "drop-connect",
+            Self::MaxPool(_) => "max-pool",
+            Self::Upsample => "upsample",
+            Self::WeightedSum(_) => "weighted sum",
+        }
+    }
+
     fn params(&self) -> Vec<&Param> {
         match self {
             Self::Dense(conv) | Self::Depthwise(conv) => {

@@ -7,6 +7,7 @@ use effigy_kernels::{Activation, PackedConv, View};
 use super::backward::{GradientId, Share, Step};
 use super::forward::{of_images, padding, shape, weights, window};
 use super::memory::{Memory, Taken};
+use super::profile::Work;
 use super::program::{Convolution, Norm, Operation, Param, Unit, WeightedSum};
 use super::{CpuDevice, stream};
 use crate::Parameters;
@@ -90,10 +91,11 @@ impl CpuDevice {
         memory: &mut Memory,
     ) {
         let (position, output, means, inputs) = match &self.backward.steps[index] {
-            Step::Add { a, b, to } => {
+            Step::Add { unit, a, b, to } => {
                 let mut sum = memory.take_gradient(*to);
                 kernels::add(&self.cpu, memory.gradient(*a), memory.gradient(*b), &mut sum.view());
-                return memory.put(sum);
+                memory.put(sum);
+                return self.lap(*unit, Work::Add);
             }
             Step::Unit { unit, output, means, inputs } => (*unit, *output, *means, &inputs[..]),
             Step::Apply { unit, output, means, .. } => (*unit, *output, *means, &[][..]),
@@ -117,6 +119,12 @@ impl CpuDevice {
             Step::Apply { to, .. } => call.apply(to),
             _ => self.sums[position] = call.run(sums),
         }
+        let work = match (&self.backward.steps[index], &self.program.units[position].operation) {
+            (Step::Apply { .. }, _) => Work::Apply,
+            (_, Operation::Norm(_)) => Work::Reduce,
+            _ => Work::InputGradient,
+        };
+        self.lap(position, work);
     }
 
     /// After the whole batch: a BatchNorm's sums become the gradients of its parameters, and what its second pass
@@ -139,6 +147,7 @@ impl CpuDevice {
         for range in params {
             self.note(value, &gradients.values()[range]);
         }
+        self.lap(position, Work::Finish);
     }
 }
 
@@ -237,6 +246,7 @@ impl Call<'_> {
             let to = &mut self.gradients[weight.range.clone()];
             kernels::dense_weights(cpu, shape(conv), x, gate, padding, d, to);
         }
+        self.device.lap(self.position, Work::WeightGradient);
         if let Prepared::Dense(packed) = self.prepared {
             self.write(0, |call, to, plus| {
                 let plus = plus.map(|id| call.memory.gradient(id));
@@ -261,6 +271,7 @@ impl Call<'_> {
             let to = &mut self.gradients[weight.range.clone()];
             kernels::depthwise_weights(cpu, kernel, x, padding, d, to);
         }
+        self.device.lap(self.position, Work::WeightGradient);
         if let Prepared::Depthwise(packed) = self.prepared {
             self.write(0, |call, to, _| {
                 kernels::depthwise_input(cpu, packed, call.whole(), padding, &mut to.view());
@@ -277,6 +288,7 @@ impl Call<'_> {
             let d = self.memory.gradient(self.output_id());
             kernels::bias_backward(&self.device.cpu, d, &mut self.gradients[bias.range.clone()]);
         }
+        self.device.lap(self.position, Work::Bias);
     }
 
     /// The gradient of the means over height and width, as each pixel's share.
