@@ -70,6 +70,8 @@ pub struct CpuDevice {
     factors: Vec<Factors>,
     /// The memory of the last shapes: one for training, one for evaluation.
     memories: Vec<Memory>,
+    /// What the images of a turn may touch, see [`plan::CACHED`].
+    cached: usize,
     /// The seed of the batch that gradients can be computed for.
     seed: Option<u64>,
     not_finite: Option<String>,
@@ -94,6 +96,7 @@ impl CpuDevice {
             program,
             graph,
             memories: Vec::new(),
+            cached: plan::CACHED,
             seed: None,
             not_finite: None,
             profile: None,
@@ -144,7 +147,7 @@ impl CpuDevice {
                 return memory;
             }
         }
-        Memory::new(Plan::new(&self.graph, &self.program, &self.backward, shape, training))
+        Memory::new(Plan::new(&self.graph, &self.program, &self.backward, shape, training, self.cached))
     }
 
     fn run_back(
@@ -246,7 +249,7 @@ impl Device for CpuDevice {
     }
 
     fn memory_needed(&self, shape: [usize; 4]) -> u64 {
-        Plan::new(&self.graph, &self.program, &self.backward, shape, true).bytes()
+        Plan::new(&self.graph, &self.program, &self.backward, shape, true, self.cached).bytes()
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) struct Segment {
 }
 
 /// What the values of a segment may take up, in `f32`s, to be read again from the cache.
-const CACHED: usize = 1 << 20;
+pub(super) const CACHED: usize = 1 << 20;
 
 impl Segment {
     /// The images of a batch in turn.
@@ -45,10 +45,12 @@ impl Segment {
         (0..batch).step_by(images).map(move |first| first..batch.min(first + images))
     }
 
-    /// Cuts `len` units or steps where `waits` says so; `touched` is what each reads and writes of an image.
+    /// Cuts `len` units or steps where `waits` says so; `touched` is what each reads and writes of an image, and
+    /// `cached` what the images of a turn may touch.
     fn cut(
         len: usize,
         batch: usize,
+        cached: usize,
         waits: impl Fn(usize) -> bool,
         touched: impl Fn(usize) -> usize,
     ) -> Vec<Self> {
@@ -59,7 +61,7 @@ impl Segment {
                 continue;
             }
             let most = (start..end).map(&touched).max().unwrap_or(0).max(1);
-            segments.push(Self { range: start..end, images: (CACHED / most).clamp(1, batch) });
+            segments.push(Self { range: start..end, images: (cached / most).clamp(1, batch) });
             start = end;
         }
         segments
@@ -97,6 +99,7 @@ impl Plan {
         backward: &Backward,
         shape: [usize; 4],
         training: bool,
+        cached: usize,
     ) -> Self {
         let [images, height, width, _] = shape;
         let extents = graph.extents(height, width);
@@ -107,12 +110,14 @@ impl Plan {
         let forward = Segment::cut(
             program.units.len(),
             images,
+            cached,
             |i| matches!(program.units[i].operation, Operation::Norm(_)),
             |i| program.units[i].inputs.iter().copied().chain(program.units[i].writes()).map(size).sum(),
         );
         let back = Segment::cut(
             backward.steps.len(),
             images,
+            cached,
             |i| matches!(backward.steps[i], Step::Apply { .. }),
             |i| {
                 let step = &backward.steps[i];

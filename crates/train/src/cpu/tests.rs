@@ -197,6 +197,28 @@ fn results_do_not_depend_on_threads_or_on_what_ran_before() {
     assert!(results.iter().all(|result| *result == results[0]));
 }
 
+/// How far gradients may be from those of the whole batch at once, as a share of their length: sums of another order.
+const TURNS: f64 = 1e-4;
+
+#[test]
+fn results_do_not_depend_on_how_many_images_take_turns() {
+    for family in [Family::V1, Family::Lite, Family::V2S] {
+        let graph = small(family).graph();
+        let (start, input) = (parameters(&graph), picture(1, [6, 48, 40, 3]));
+        let [whole, single] = [usize::MAX, 1].map(|cached| {
+            let mut device = CpuDevice::new(graph.clone(), &CpuOptions::new(2));
+            device.cached = cached;
+            // What the first leaves in memory must not matter to the second.
+            gradient(&mut device, &start, &input);
+            gradient(&mut device, &start, &input)
+        });
+        assert!((single.0 - whole.0).abs() < TURNS * whole.0.abs(), "{family:?}: {} {}", single.0, whole.0);
+        let apart: Vec<f32> = single.1.values().iter().zip(whole.1.values()).map(|(a, b)| a - b).collect();
+        let (apart, len) = (length(&apart), length(whole.1.values()));
+        assert!(apart < TURNS * len, "{family:?}: {apart} of {len}");
+    }
+}
+
 #[test]
 fn gradients_are_added() {
     let graph = small(Family::V1).graph();
