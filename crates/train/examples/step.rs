@@ -17,7 +17,10 @@ use effigy_train::{CpuDevice, CpuOptions, Device, Parameters, Pass, Timing};
 fn main() {
     let (flags, arguments): (Vec<String>, Vec<String>) =
         std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
-    assert!(flags.iter().all(|flag| flag == "--profile"), "--profile is the only flag");
+    if let Some(flag) = flags.iter().find(|flag| *flag != "--profile") {
+        eprintln!("{flag} is no flag here; --profile is");
+        std::process::exit(2);
+    }
     let text = |i: usize, default: &str| arguments.get(i).map_or(default, String::as_str).to_owned();
     let number = |i, default| text(i, default).parse::<usize>().expect("a number");
     let name = text(0, "efficientnet-b0");
