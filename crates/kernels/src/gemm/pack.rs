@@ -33,20 +33,13 @@ impl PackedMatrix {
         bias: &[f32],
         element: impl Fn(usize, usize) -> f32,
     ) -> Self {
-        let columns = bias.len();
-        let panels = cut(columns, lanes);
-        let padded = columns.div_ceil(lanes) * lanes;
-        let mut values = AlignedBuf::zeroed(rows * padded);
-        for panel in &panels {
-            let width = panel.vectors * lanes;
-            let part = &mut values[rows * panel.column..];
-            for (k, row) in part.chunks_exact_mut(width).take(rows).enumerate() {
+        Self::filled(lanes, rows, bias.len(), bias, |panel, width, to| {
+            for (k, row) in to.chunks_exact_mut(width).enumerate() {
                 for (n, value) in row[..panel.columns].iter_mut().enumerate() {
                     *value = element(k, panel.column + n);
                 }
             }
-        }
-        Self { rows, panels, values, bias: padded_bias(bias, padded), lanes }
+        })
     }
 
     /// Packs the transpose of `matrix: [N, K]`, column n multiplied by `scale[n]`, as [`new`](Self::new) would,
@@ -58,33 +51,38 @@ impl PackedMatrix {
         matrix: &[f32],
         scale: Option<&[f32]>,
     ) -> Self {
-        let columns = bias.len();
-        let panels = cut(columns, lanes);
-        let padded = columns.div_ceil(lanes) * lanes;
-        let mut values = AlignedBuf::zeroed(rows * padded);
-        for panel in &panels {
-            let width = panel.vectors * lanes;
-            let to = &mut values[rows * panel.column..][..rows * width];
+        Self::filled(lanes, rows, bias.len(), bias, |panel, width, to| {
             let from = &matrix[panel.column * rows..][..panel.columns * rows];
             let scale = scale.map(|scale| &scale[panel.column..][..panel.columns]);
             transpose(from, rows, scale, to, width);
-        }
-        Self { rows, panels, values, bias: padded_bias(bias, padded), lanes }
+        })
     }
 
     /// Packs `matrix: [K, N]`, which has no bias.
     pub(crate) fn plain(lanes: usize, rows: usize, columns: usize, matrix: &[f32]) -> Self {
+        Self::filled(lanes, rows, columns, &[], |panel, width, to| {
+            for (to, from) in to.chunks_exact_mut(width).zip(matrix.chunks_exact(columns)) {
+                to[..panel.columns].copy_from_slice(&from[panel.column..][..panel.columns]);
+            }
+        })
+    }
+
+    /// Has `fill` fill every panel, of which it is given the width in columns and the values, all zero.
+    fn filled(
+        lanes: usize,
+        rows: usize,
+        columns: usize,
+        bias: &[f32],
+        fill: impl Fn(&Panel, usize, &mut [f32]),
+    ) -> Self {
         let panels = cut(columns, lanes);
         let padded = columns.div_ceil(lanes) * lanes;
         let mut values = AlignedBuf::zeroed(rows * padded);
         for panel in &panels {
             let width = panel.vectors * lanes;
-            let part = &mut values[rows * panel.column..];
-            for (to, from) in part.chunks_exact_mut(width).zip(matrix.chunks_exact(columns)) {
-                to[..panel.columns].copy_from_slice(&from[panel.column..][..panel.columns]);
-            }
+            fill(panel, width, &mut values[rows * panel.column..][..rows * width]);
         }
-        Self { rows, panels, values, bias: padded_bias(&[], padded), lanes }
+        Self { rows, panels, values, bias: padded_bias(bias, padded), lanes }
     }
 
     /// Rows and columns of the tile that most of the product is made of.
