@@ -6,6 +6,7 @@ use effigy_tensor::AlignedBuf;
 
 use crate::Cpu;
 use crate::epilogue::{Activation, Form, Map, WithMap};
+use crate::gemm::flushed;
 use crate::isa::{Isa, Kernel, Simd};
 use crate::layout::{Layout, SharedPtr, View, ViewMut};
 use crate::pooling::PartialSums;
@@ -35,7 +36,7 @@ impl PackedDepthwise {
         let mut packed = AlignedBuf::zeroed(area * padded);
         for (channel, weights) in weights.chunks_exact(area).enumerate() {
             for (row, weight) in packed.chunks_exact_mut(padded).zip(weights) {
-                row[channel] = *weight;
+                row[channel] = flushed(*weight);
             }
         }
         let mut padded_bias = AlignedBuf::zeroed(padded);

@@ -1,10 +1,12 @@
 //! A persistent pool of threads for many short jobs, a few microseconds apart.
 //!
-//! A job is a number of tasks. One atomic word holds the job's serial number and how many of its
-//! tasks nobody has claimed yet; a thread claims a task by decrementing it. Because the serial number
-//! is part of the compare-and-swap, a thread that comes late can never claim a task of a job it does
-//! not know. Idle threads spin for a moment, since the next job of a network is never far, and then
-//! sleep.
+//! A job is a number of tasks, of which every thread has a stretch of its own: tasks are mostly rows of a
+//! picture in their order, so that a thread finds in its cache what it wrote in the job before. Who is done
+//! with its stretch takes from those of the others. An atomic word a thread holds the job's serial number and
+//! how many tasks of the stretch nobody has claimed yet; a thread claims a task by decrementing it. Because
+//! the serial number is part of the compare-and-swap, a thread that comes late can never claim a task of a
+//! job it does not know. Idle threads spin for a moment, since the next job of a network is never far, and
+//! then sleep.
 
 use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -27,8 +29,7 @@ pub struct ThreadPool {
 type Task<'a> = dyn Fn(usize, usize) + Sync + 'a;
 
 struct Shared {
-    /// Serial number of the job (high half) and unclaimed tasks (low half).
-    word: AtomicU64,
+    stretches: Box<[Stretch]>,
     /// The current job; written only while no task is claimed or claimable.
     job: UnsafeCell<Job>,
     /// Tasks of the current job that have ended.
@@ -40,13 +41,18 @@ struct Shared {
     wake: Condvar,
 }
 
+/// What is left of a thread's tasks: serial number of the job (high half) and unclaimed tasks (low half). On cache
+/// lines of its own, and those that are fetched with them.
+#[repr(align(128))]
+struct Stretch(AtomicU64);
+
 struct Job {
     task: *const Task<'static>,
     tasks: usize,
 }
 
 // SAFETY: `job` is written by the owner only while no task can be claimed, published by the store to
-// `word`, and read only by threads that have claimed one of its tasks.
+// the stretches, and read only by threads that have claimed one of its tasks.
 unsafe impl Sync for Shared {}
 // SAFETY: the raw pointer in `job` is only followed under the same protocol.
 unsafe impl Send for Shared {}
@@ -58,7 +64,7 @@ impl ThreadPool {
     #[must_use]
     pub fn new(threads: usize) -> Self {
         let shared = Arc::new(Shared {
-            word: AtomicU64::new(0),
+            stretches: (0..threads.max(1)).map(|_| Stretch(AtomicU64::new(0))).collect(),
             job: UnsafeCell::new(Job {
                 task: std::ptr::null::<fn(usize, usize)>() as *const Task<'static>,
                 tasks: 0,
@@ -122,8 +128,13 @@ impl Shared {
             *self.job.get() = Job { task, tasks };
         }
         self.ended.store(0, Ordering::Relaxed);
-        let serial = (self.word.load(Ordering::Relaxed) >> 32).wrapping_add(1);
-        self.word.store(serial << 32 | tasks as u64, Ordering::SeqCst);
+        let serial = (self.stretches[0].0.load(Ordering::Relaxed) >> 32).wrapping_add(1);
+        // The caller's own last: the others can begin before.
+        for (thread, stretch) in self.stretches.iter().enumerate().rev() {
+            let before = thread.checked_sub(1).map_or(0, |before| self.end(before, tasks));
+            let tasks = self.end(thread, tasks) - before;
+            stretch.0.store(serial << 32 | tasks as u64, Ordering::SeqCst);
+        }
         if self.sleepers.load(Ordering::SeqCst) > 0 {
             let _guard = self.sleep.lock();
             self.wake.notify_all();
@@ -137,22 +148,35 @@ impl Shared {
         }
     }
 
-    /// Claims and runs one task on the thread of this number; false when there is none.
+    /// The first task behind a thread's stretch.
+    fn end(&self, thread: usize, tasks: usize) -> usize {
+        (thread + 1) * tasks / self.stretches.len()
+    }
+
+    /// Claims and runs one task on the thread of this number, one of its own if there is one left; false when there
+    /// is none at all.
     fn run_one(&self, thread: usize) -> bool {
-        let mut word = self.word.load(Ordering::Relaxed);
+        let threads = self.stretches.len();
+        (thread..threads).chain(0..thread).any(|owner| self.run_one_of(owner, thread))
+    }
+
+    /// Claims and runs one task of the stretch of `owner`.
+    fn run_one_of(&self, owner: usize, thread: usize) -> bool {
+        let word = &self.stretches[owner].0;
+        let mut left = word.load(Ordering::Relaxed);
         loop {
-            if word & COUNT == 0 {
+            if left & COUNT == 0 {
                 return false;
             }
-            match self.word.compare_exchange_weak(word, word - 1, Ordering::AcqRel, Ordering::Relaxed) {
+            match word.compare_exchange_weak(left, left - 1, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => break,
-                Err(now) => word = now,
+                Err(now) => left = now,
             }
         }
         // SAFETY: a task of this job is claimed and has not ended, so the owner is still waiting: the job
         // is not rewritten and the closure is alive.
         let (task, tasks) = unsafe { (&*(*self.job.get()).task, (*self.job.get()).tasks) };
-        let index = tasks - (word & COUNT) as usize;
+        let index = self.end(owner, tasks) - (left & COUNT) as usize;
         if catch_unwind(AssertUnwindSafe(|| task(thread, index))).is_err() {
             self.panicked.store(true, Ordering::Relaxed);
         }
@@ -163,19 +187,20 @@ impl Shared {
     /// The life of the worker of this number.
     fn work(&self, thread: usize) {
         while !self.stop.load(Ordering::Relaxed) {
-            if !self.run_one(thread) && !self.spin() {
-                self.sleep();
+            if !self.run_one(thread) && !self.spin(thread) {
+                self.sleep(thread);
             }
         }
     }
 
-    fn has_work(&self, order: Ordering) -> bool {
-        self.word.load(order) & COUNT != 0
+    /// Whether tasks of this thread's are left: it is called for these alone, since every thread has as many.
+    fn has_work(&self, thread: usize, order: Ordering) -> bool {
+        self.stretches[thread].0.load(order) & COUNT != 0
     }
 
-    fn spin(&self) -> bool {
+    fn spin(&self, thread: usize) -> bool {
         for _ in 0..SPINS {
-            if self.has_work(Ordering::Relaxed) {
+            if self.has_work(thread, Ordering::Relaxed) {
                 return true;
             }
             std::hint::spin_loop();
@@ -183,11 +208,11 @@ impl Shared {
         false
     }
 
-    fn sleep(&self) {
+    fn sleep(&self, thread: usize) {
         let mut guard = self.sleep.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // Announced before the last look, so that the owner either sees a sleeper or is seen.
         self.sleepers.fetch_add(1, Ordering::SeqCst);
-        while !self.has_work(Ordering::SeqCst) && !self.stop.load(Ordering::SeqCst) {
+        while !self.has_work(thread, Ordering::SeqCst) && !self.stop.load(Ordering::SeqCst) {
             guard = self.wake.wait(guard).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
         self.sleepers.fetch_sub(1, Ordering::SeqCst);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::columns_of;
 use crate::bf16::Bf16;
-use crate::gemm::PackedMatrix;
+use crate::gemm::{PackedMatrix, flushed};
 use crate::isa::Isa;
 
 /// The shape of a dense convolution (one group).
@@ -76,7 +76,8 @@ impl PackedConv {
         let area = kernel * kernel;
         let len = area * inputs;
         let weight = |k: usize, n: usize| {
-            weights[(n * inputs + k % inputs) * area + k / inputs] * scale.map_or(1.0, |scale| scale[n])
+            let weight = weights[(n * inputs + k % inputs) * area + k / inputs];
+            flushed(weight * scale.map_or(1.0, |scale| scale[n]))
         };
         let matrix = match bf16 {
             None if area == 1 => PackedMatrix::transposed(isa.lanes(), inputs, bias, weights, scale),

@@ -7,7 +7,7 @@
 mod pack;
 mod tile;
 
-pub(crate) use pack::{PackedMatrix, Panel};
+pub(crate) use pack::{PackedMatrix, Panel, flushed};
 pub(crate) use tile::{Operand, Tile, run_tile};
 
 /// No register tile has more rows.

@@ -42,8 +42,8 @@ impl PackedMatrix {
         })
     }
 
-    /// Packs the transpose of `matrix: [N, K]`, column n multiplied by `scale[n]`, as [`new`](Self::new) would,
-    /// but several times faster: much of a network's start is this.
+    /// Packs the transpose of `matrix: [N, K]`, column n multiplied by `scale[n]` and [`flushed`], as
+    /// [`new`](Self::new) would, but several times faster: much of a network's start is this.
     pub(crate) fn transposed(
         lanes: usize,
         rows: usize,
@@ -109,6 +109,13 @@ fn padded_bias(bias: &[f32], padded: usize) -> AlignedBuf {
     values
 }
 
+/// Zero in the place of a denormal number: channels that training has shut leave such weights behind, and Intel's
+/// processors multiply by them at a tenth of their speed.
+#[inline(always)]
+pub(crate) fn flushed(weight: f32) -> f32 {
+    if weight.is_subnormal() { 0.0 } else { weight }
+}
+
 /// Values that are moved at once from a row to a column: a cache line.
 const BLOCK: usize = 16;
 
@@ -124,7 +131,7 @@ fn transpose(from: &[f32], len: usize, scale: Option<&[f32]>, to: &mut [f32], wi
             let row = &row[i * BLOCK..];
             let factor = scale.map_or(1.0, |scale| scale[column]);
             for (to, value) in to.chunks_exact_mut(width).zip(row) {
-                to[column] = value * factor;
+                to[column] = flushed(value * factor);
             }
         }
     }
@@ -201,6 +208,13 @@ mod tests {
                 assert_eq!((fast.panels, &fast.bias[..]), (plain.panels, &plain.bias[..]));
             }
         }
+    }
+
+    #[test]
+    fn denormal_weights_become_zero() {
+        let packed = PackedMatrix::transposed(4, 2, &[0.0], &[1e-30, 3.0], Some(&[1e-10]));
+        assert_eq!((packed.values[0], packed.values[4]), (0.0, 3e-10));
+        assert!(flushed(f32::NAN).is_nan());
     }
 
     #[test]
