@@ -116,7 +116,7 @@ impl Call<'_> {
         } else {
             let dense = Layout::dense(images, height, width, channels);
             let mut copied = vec![0.0; dense.len()];
-            kernels::copy(self.view(value), &mut ViewMut::new(&mut copied, dense));
+            kernels::copy(&self.model.cpu, self.view(value), &mut ViewMut::new(&mut copied, dense));
             Cow::Owned(copied)
         };
         Value { shape: [images, height, width, channels], data }
@@ -138,16 +138,16 @@ impl Call<'_> {
             Operation::Input => {
                 let layout = output.layout;
                 let dense = Layout::dense(layout.images, layout.height, layout.width, layout.channels);
-                kernels::copy(View::new(input, dense), &mut output);
+                kernels::copy(cpu, View::new(input, dense), &mut output);
             }
             Operation::Dense { .. } => self.dense(step, &mut output),
             Operation::Separable(_) => unreachable!("returned above"),
             Operation::Depthwise { .. } => self.depthwise(step, &mut output),
-            Operation::Affine { scale, shift } => kernels::affine(scale, shift, read(0), &mut output),
+            Operation::Affine { scale, shift } => kernels::affine(cpu, scale, shift, read(0), &mut output),
             Operation::Activation(function) => kernels::activation(cpu, *function, read(0), &mut output),
             Operation::Mean => self.mean(step, &mut output),
-            Operation::Scale => kernels::scale(read(0), self.vector(step.inputs[1]), &mut output),
-            Operation::Add => kernels::add(read(0), read(1), &mut output),
+            Operation::Scale => kernels::scale(cpu, read(0), self.vector(step.inputs[1]), &mut output),
+            Operation::Add => kernels::add(cpu, read(0), read(1), &mut output),
             Operation::MaxPool(pool) => {
                 let (window, border) = window(*pool, &read(0));
                 kernels::max_pool(cpu, window, border, read(0), &mut output);

@@ -11,6 +11,7 @@ use crate::finish::finish_rows;
 use crate::gemm::{MAX_ROWS, Operand, PackedMatrix, Panel, Tile, run_tile};
 use crate::isa::{Isa, Kernel, Simd};
 use crate::layout::{Layout, SharedPtr, View, ViewMut};
+use crate::pool;
 
 mod packed;
 
@@ -148,15 +149,10 @@ fn convolve(
 ) {
     let layout = output.layout;
     let runs = runs(conv.shape, &input.layout, &layout, images.len());
-    let pixels = runs.len * runs.count;
-    let tasks = match cpu.pool.threads() {
-        1 => 1,
-        threads => (pixels * b.len() / TASK_MACS).clamp(1, 4 * threads),
+    let (spans, panel_parts) = match cpu.pool.threads() {
+        1 => (1, 1),
+        threads => spans_and_parts(threads, cpu.isa, &conv.matrix, runs),
     };
-    // Rows first: they share nothing but the weights. Panels where rows are few.
-    let units = if runs.count > 1 { runs.count } else { runs.len.div_ceil(2 * MAX_ROWS) };
-    let spans = tasks.min(units);
-    let panel_parts = tasks.div_ceil(spans).min(conv.matrix.panels.len());
     let job = Job {
         conv,
         b,
@@ -177,6 +173,43 @@ fn convolve(
         let panels = &conv.matrix.panels[split(conv.matrix.panels.len(), panel_parts, part)];
         cpu.isa.run(Part { job: &job, spans, span, panels });
     });
+}
+
+/// No thread gets more tasks of a product.
+const ROUNDS: usize = 8;
+/// What a tile costs beside its arithmetic, as much as so many of its rows: reading its panels.
+const READ: f32 = 2.0;
+
+/// Into how many spans of pixels and parts of panels a product is cut, so that threads end early.
+fn spans_and_parts(threads: usize, isa: Isa, matrix: &PackedMatrix, runs: Runs) -> (usize, usize) {
+    let most = (runs.len * runs.count * matrix.values.len() / TASK_MACS).clamp(1, ROUNDS * threads);
+    let units = if runs.count > 1 { runs.count } else { runs.len.div_ceil(MAX_ROWS) };
+    let tile_rows = isa.tile_rows();
+    let (panels, last) = (matrix.panels.len(), matrix.panels[matrix.panels.len() - 1].vectors);
+    let mut best = (f32::INFINITY, (1, 1));
+    for round in 1..=most.div_ceil(threads) {
+        // Spans first: they share nothing but the weights.
+        let mut spans = (round * threads).min(most);
+        while spans > 0 {
+            let parts = (round * threads).min(most).div_ceil(spans).min(panels);
+            let (rows, count) = match runs.count {
+                1 => (runs.len.div_ceil(spans), 1),
+                count => (runs.len, count.div_ceil(spans)),
+            };
+            let panel = |vectors: usize| {
+                let tiles = rows.div_ceil(tile_rows[vectors - 1]);
+                vectors as f32 * (rows as f32 + READ * tiles as f32)
+            };
+            // No part is longer than the last.
+            let longest = (panels.div_ceil(parts) - 1) as f32 * panel(2) + panel(last);
+            let time = pool::time(threads, spans * parts, count as f32 * longest);
+            if spans <= units && time < best.0 {
+                best = (time, (spans, parts));
+            }
+            spans /= 2;
+        }
+    }
+    best.1
 }
 
 /// Some output rows of one image, on the calling thread: `out` is where the first of them goes, its left

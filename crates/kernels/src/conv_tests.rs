@@ -61,7 +61,7 @@ impl Case {
         let dense = Layout::dense(self.images, height, width, inputs);
         let values = noise(dense.len(), 1);
         let mut data = vec![f32::NAN; layout.len()];
-        crate::copy(View::new(&values, dense), &mut ViewMut::new(&mut data, layout));
+        crate::copy(cpu, View::new(&values, dense), &mut ViewMut::new(&mut data, layout));
         let weights = noise(outputs * inputs * kernel * kernel, 2);
         let bias = noise(outputs, 3);
         let residual_layout = out.with_halo(Halo { top: 1, bottom: 2, left: 3, right: 0 });
@@ -102,7 +102,7 @@ impl Case {
         );
         let dense_out = out.with_halo(Halo::default());
         let mut compact = vec![0.0; dense_out.len()];
-        crate::copy(View::new(&result, out), &mut ViewMut::new(&mut compact, dense_out));
+        crate::copy(cpu, View::new(&result, out), &mut ViewMut::new(&mut compact, dense_out));
         for (i, (a, b)) in compact.iter().zip(&expected).enumerate() {
             let what = format!("{} bf16 {bf16} {:?} {:?}: value {i}", cpu.isa.name(), self.shape, self.size);
             assert!((a - b).abs() <= TOLERANCE, "{what}: {a} instead of {b}");

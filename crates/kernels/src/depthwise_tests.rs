@@ -19,7 +19,7 @@ fn run(cpu: &Cpu, kernel: usize, stride: usize, pad: Halo, size: (usize, usize),
     let out = Layout::dense(images, height, width, channels);
     let values = noise(dense.len(), 1);
     let mut data = vec![f32::NAN; layout.len()];
-    crate::copy(View::new(&values, dense), &mut ViewMut::new(&mut data, layout));
+    crate::copy(cpu, View::new(&values, dense), &mut ViewMut::new(&mut data, layout));
     let (weights, bias) = (noise(channels * kernel * kernel, 2), noise(channels, 3));
     let conv = PackedDepthwise::new(cpu.isa, kernel, stride, &weights, &bias);
 

@@ -1,9 +1,13 @@
 //! Operations on single values, for nodes that no fusion has swallowed.
 
 use crate::Cpu;
+use crate::conv::split;
 use crate::epilogue::{Activation, Map, WithMap};
 use crate::isa::{Kernel, Simd};
 use crate::layout::{Layout, SharedPtr, View, ViewMut};
+
+/// Values that a task passes over.
+const TASK_VALUES: usize = 16 << 10;
 
 /// Calls `row` with matching rows (without halos) of one picture after another.
 fn each_row(layouts: [&Layout; 2], mut row: impl FnMut(usize, usize, usize)) {
@@ -20,15 +24,30 @@ fn each_row(layouts: [&Layout; 2], mut row: impl FnMut(usize, usize, usize)) {
 ///
 /// # Panics
 /// When the shapes differ.
-pub fn copy(input: View<'_>, output: &mut ViewMut<'_>) {
-    map_rows(input, output, |_, from, to| to.copy_from_slice(from));
+pub fn copy(cpu: &Cpu, input: View<'_>, output: &mut ViewMut<'_>) {
+    map_rows(cpu, input, output, |_, from, to| to.copy_from_slice(from));
 }
 
-fn map_rows(input: View<'_>, output: &mut ViewMut<'_>, mut f: impl FnMut(usize, &[f32], &mut [f32])) {
+/// Calls `f` with every row of the input (its image, its values) and where it goes.
+fn map_rows(
+    cpu: &Cpu,
+    input: View<'_>,
+    output: &mut ViewMut<'_>,
+    f: impl Fn(usize, &[f32], &mut [f32]) + Sync,
+) {
+    let (from, to) = (input.layout, output.layout);
+    assert!(from.same_shape(&to), "{from:?} and {to:?} differ in shape");
     output.clear_halo();
-    let len = input.layout.width * input.layout.channels;
-    each_row([&input.layout, &output.layout], |image, from, to| {
-        f(image, &input.data[from..from + len], &mut output.data[to..to + len]);
+    let (rows, len) = (from.images * from.height, from.width * from.channels);
+    let out = SharedPtr::new(output.data);
+    let tasks = (rows * len / TASK_VALUES).clamp(1, rows);
+    cpu.pool.run(tasks, |task| {
+        for row in split(rows, tasks, task) {
+            let (image, y) = (row / from.height, row % from.height);
+            // SAFETY: a row of the view (its length was checked), and this task's own.
+            let to = unsafe { std::slice::from_raw_parts_mut(out.at(to.index(image, y, 0)), len) };
+            f(image, &input.data[from.index(image, y, 0)..][..len], to);
+        }
     });
 }
 
@@ -37,7 +56,7 @@ fn map_rows(input: View<'_>, output: &mut ViewMut<'_>, mut f: impl FnMut(usize, 
 /// # Panics
 /// When the shapes differ.
 pub fn activation(cpu: &Cpu, function: Activation, input: View<'_>, output: &mut ViewMut<'_>) {
-    map_rows(input, output, |_, from, to| cpu.isa.run(Apply { function, from, to }));
+    map_rows(cpu, input, output, |_, from, to| cpu.isa.run(Apply { function, from, to }));
 }
 
 struct Apply<'a> {
@@ -80,10 +99,10 @@ impl<S: Simd> WithMap for ApplyLoop<'_, S> {
 ///
 /// # Panics
 /// When the shapes or lengths differ.
-pub fn affine(scale: &[f32], shift: &[f32], input: View<'_>, output: &mut ViewMut<'_>) {
+pub fn affine(cpu: &Cpu, scale: &[f32], shift: &[f32], input: View<'_>, output: &mut ViewMut<'_>) {
     let channels = input.layout.channels;
     assert_eq!((scale.len(), shift.len()), (channels, channels), "one scale and shift per channel");
-    map_rows(input, output, |_, from, to| {
+    map_rows(cpu, input, output, |_, from, to| {
         for (from, to) in from.chunks_exact(channels).zip(to.chunks_exact_mut(channels)) {
             for (((to, from), scale), shift) in to.iter_mut().zip(from).zip(scale).zip(shift) {
                 *to = from * scale + shift;
@@ -96,10 +115,10 @@ pub fn affine(scale: &[f32], shift: &[f32], input: View<'_>, output: &mut ViewMu
 ///
 /// # Panics
 /// When the shapes differ.
-pub fn scale(input: View<'_>, gate: &[f32], output: &mut ViewMut<'_>) {
+pub fn scale(cpu: &Cpu, input: View<'_>, gate: &[f32], output: &mut ViewMut<'_>) {
     let channels = input.layout.channels;
     assert_eq!(gate.len(), input.layout.images * channels, "one gate per image and channel");
-    map_rows(input, output, |image, from, to| {
+    map_rows(cpu, input, output, |image, from, to| {
         let gate = &gate[image * channels..(image + 1) * channels];
         for (from, to) in from.chunks_exact(channels).zip(to.chunks_exact_mut(channels)) {
             to.iter_mut().zip(from).zip(gate).for_each(|((to, from), gate)| *to = from * gate);
@@ -131,8 +150,8 @@ pub fn scale_in_place(cpu: &Cpu, values: &mut ViewMut<'_>, gate: &[f32]) {
 ///
 /// # Panics
 /// When the shapes differ.
-pub fn add(a: View<'_>, b: View<'_>, output: &mut ViewMut<'_>) {
-    copy(a, output);
+pub fn add(cpu: &Cpu, a: View<'_>, b: View<'_>, output: &mut ViewMut<'_>) {
+    copy(cpu, a, output);
     let len = b.layout.width * b.layout.channels;
     each_row([&b.layout, &output.layout], |_, from, to| {
         let (to, from) = (&mut output.data[to..to + len], &b.data[from..from + len]);
@@ -153,6 +172,7 @@ mod tests {
 
     #[test]
     fn every_operation_equals_its_plain_form_under_any_halo() {
+        let two = Cpu::new(Isa::best(), 2);
         let halo = Halo { top: 1, bottom: 1, left: 2, right: 1 };
         for channels in [1, 3, 16, 37] {
             let dense = Layout::dense(2, 3, 5, channels);
@@ -162,29 +182,29 @@ mod tests {
             let mut back = vec![9.0; dense.len()];
 
             let input = View::new(&from, dense);
-            copy(input, &mut ViewMut::new(&mut padded, dense.with_halo(halo)));
+            copy(&two, input, &mut ViewMut::new(&mut padded, dense.with_halo(halo)));
             let total: f32 = padded.iter().sum();
             assert!((total - from.iter().sum::<f32>()).abs() < 1e-3, "the halo is not clear");
             let padded = View::new(&padded, dense.with_halo(halo));
 
-            scale(padded, &gate, &mut ViewMut::new(&mut back, dense));
+            scale(&two, padded, &gate, &mut ViewMut::new(&mut back, dense));
             for (i, value) in back.iter().enumerate() {
                 let image = i / (15 * channels);
                 assert_eq!(*value, from[i] * gate[image * channels + i % channels]);
             }
             let mut in_place = vec![0.0; dense.with_halo(halo).len()];
             let mut view = ViewMut::new(&mut in_place, dense.with_halo(halo));
-            copy(input, &mut view);
-            scale_in_place(&Cpu::new(Isa::best(), 2), &mut view, &gate);
+            copy(&two, input, &mut view);
+            scale_in_place(&two, &mut view, &gate);
             let mut scaled = vec![9.0; dense.len()];
-            copy(view.as_view(), &mut ViewMut::new(&mut scaled, dense));
+            copy(&two, view.as_view(), &mut ViewMut::new(&mut scaled, dense));
             assert_eq!(scaled, back);
-            affine(&gate[..channels], &gate[channels..], padded, &mut ViewMut::new(&mut back, dense));
+            affine(&two, &gate[..channels], &gate[channels..], padded, &mut ViewMut::new(&mut back, dense));
             for (i, value) in back.iter().enumerate() {
                 let c = i % channels;
                 assert_eq!(*value, from[i] * gate[c] + gate[channels + c]);
             }
-            add(padded, input, &mut ViewMut::new(&mut back, dense));
+            add(&two, padded, input, &mut ViewMut::new(&mut back, dense));
             assert!(back.iter().zip(&from).all(|(sum, x)| *sum == x + x));
             for isa in Isa::available() {
                 let cpu = Cpu::new(isa, 1);

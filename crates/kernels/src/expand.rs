@@ -8,7 +8,7 @@ use crate::depthwise::{Job, PackedDepthwise, Part, Source};
 use crate::epilogue::Activation;
 use crate::layout::{Halo, Layout, SharedPtr, View, ViewMut};
 use crate::pooling::PartialSums;
-use crate::{Cpu, Isa};
+use crate::{Cpu, Isa, pool};
 
 /// What is kept of the activation between the convolutions should fit in this many bytes, well within the
 /// second-level cache.
@@ -122,8 +122,6 @@ struct Cut {
     row_tasks: usize,
 }
 
-/// By how much of a task the last thread is late.
-const LATE: f32 = 0.15;
 /// What a group of panels costs beside its arithmetic, in panels: reading the input, and in every tile as much as
 /// multiplying so many rows of the matrix.
 const READ: f32 = 0.2;
@@ -138,7 +136,7 @@ impl Cut {
         let fitting = (KEPT / (least * panel_row)).clamp(1, expand.panels());
         let (row_tasks, panels) = match threads {
             1 => (1, fitting),
-            _ => share(threads, expand, conv, output, fitting),
+            _ => row_tasks_and_panels(threads, expand, conv, output, fitting),
         };
         let rows = (KEPT / (panels * panel_row)).clamp(least, conv.reach(output.height).max(least));
         let channels = panels * expand.panel_width();
@@ -153,7 +151,7 @@ impl Cut {
 
 /// Into how many tasks the rows of an image are cut, and how many panels a task computes, at most `fitting`, so that
 /// threads end early. Rows at the border of two tasks are computed twice; every group of panels reads the input again.
-fn share(
+fn row_tasks_and_panels(
     threads: usize,
     expand: &PackedConv,
     conv: &PackedDepthwise,
@@ -169,8 +167,10 @@ fn share(
         for group in 1..=fitting {
             let groups = panels.div_ceil(group);
             let tasks = output.images * row_tasks * groups;
-            let work = 1.0 + twice * (row_tasks - 1) as f32 + group_cost * groups as f32;
-            let time = work / tasks as f32 * (tasks.div_ceil(threads) as f32 + LATE);
+            // The last group may be smaller.
+            let largest = (group * groups) as f32 / panels as f32;
+            let work = (1.0 + twice * (row_tasks - 1) as f32) * largest + group_cost * groups as f32;
+            let time = pool::time(threads, tasks, work / tasks as f32);
             if time < best.0 {
                 best = (time, (row_tasks, group));
             }

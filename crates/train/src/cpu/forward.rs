@@ -99,7 +99,7 @@ impl CpuDevice {
                 let Layout { images, height, width, channels, .. } = view.layout;
                 let dense = Layout::dense(images, height, width, channels);
                 let first = memory.images.start * dense.image_pitch();
-                effigy_kernels::copy(View::new(&input.data()[first..], dense), &mut view);
+                effigy_kernels::copy(cpu, View::new(&input.data()[first..], dense), &mut view);
             }
             (Operation::Dense(Convolution { conv, .. }), Prepared::Dense(packed, scratch)) => {
                 let gate = unit.gate().map(|gate| (memory.vector(gate), scratch));
@@ -131,7 +131,7 @@ impl CpuDevice {
             }
             (Operation::Add, _) => gradients::add(cpu, from(0), from(1), &mut view),
             (Operation::Dropout { rate }, _) => {
-                effigy_kernels::copy(from(0), &mut view);
+                effigy_kernels::copy(cpu, from(0), &mut view);
                 if let Some(seed) = *seed {
                     let first = memory.images.start * view.layout.image_pitch();
                     gradients::dropout(stream(seed, position), *rate, first, view.data);
@@ -139,7 +139,7 @@ impl CpuDevice {
             }
             (Operation::DropConnect { .. }, Prepared::Keep(keep)) => match keep {
                 Some(keep) => gradients::scale(cpu, from(0), of_images(keep, memory), &mut view),
-                None => effigy_kernels::copy(from(0), &mut view),
+                None => effigy_kernels::copy(cpu, from(0), &mut view),
             },
             (Operation::MaxPool(pool), _) => {
                 max_pool(cpu, window(pool, from(0)), pool.border, from(0), &mut view);

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use effigy_arch::NodeId;
-use effigy_kernels::{Layout, View, ViewMut};
+use effigy_kernels::{Cpu, Layout, View, ViewMut};
 use effigy_tensor::{AlignedBuf, Tensor};
 
 use super::backward::GradientId;
@@ -90,17 +90,22 @@ impl Memory {
     }
 
     /// A value, dense.
-    pub(super) fn tensor(&self, value: NodeId) -> Tensor {
+    pub(super) fn tensor(&self, cpu: &Cpu, value: NodeId) -> Tensor {
         let view = self.value(value);
         let Layout { images, height, width, channels, .. } = view.layout;
         let mut tensor = Tensor::zeros(&[images, height, width, channels]);
         let mut to = ViewMut::new(tensor.data_mut(), Layout::dense(images, height, width, channels));
-        effigy_kernels::copy(view, &mut to);
+        effigy_kernels::copy(cpu, view, &mut to);
         tensor
     }
 
     /// Puts the outputs' gradients in their places.
-    pub(super) fn give(&mut self, ids: &[GradientId], gradients: &[Tensor]) -> Result<(), DeviceError> {
+    pub(super) fn give(
+        &mut self,
+        cpu: &Cpu,
+        ids: &[GradientId],
+        gradients: &[Tensor],
+    ) -> Result<(), DeviceError> {
         if ids.len() != gradients.len() {
             let message = format!("{} gradients for {} outputs", gradients.len(), ids.len());
             return Err(DeviceError::Gradients(message));
@@ -117,7 +122,7 @@ impl Memory {
             }
             let mut to = self.take_gradient(*id);
             let from = View::new(gradient.data(), Layout::dense(images, height, width, channels));
-            effigy_kernels::copy(from, &mut to.view());
+            effigy_kernels::copy(cpu, from, &mut to.view());
             self.put(to);
         }
         Ok(())

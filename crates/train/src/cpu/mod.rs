@@ -218,7 +218,7 @@ impl Device for CpuDevice {
             memory.images = 0..shape[0];
             segment.range.for_each(|position| self.note_value(position, &memory));
         }
-        let outputs = self.program.outputs.iter().map(|output| memory.tensor(*output)).collect();
+        let outputs = self.program.outputs.iter().map(|output| memory.tensor(&self.cpu, *output)).collect();
         self.memories.push(memory);
         Ok(outputs)
     }
@@ -236,7 +236,7 @@ impl Device for CpuDevice {
         };
         let given = self.backward.given.clone();
         let mut memory = self.memories.swap_remove(position);
-        let fit = memory.give(&given, output_gradients);
+        let fit = memory.give(&self.cpu, &given, output_gradients);
         if fit.is_ok() {
             self.run_back(seed, parameters, gradients, &mut memory);
         }

@@ -191,7 +191,7 @@ impl Call<'_> {
             }
             Operation::Dropout { rate } => self.write(0, |call, to, _| {
                 let mut view = to.view();
-                effigy_kernels::copy(call.whole(), &mut view);
+                effigy_kernels::copy(cpu, call.whole(), &mut view);
                 let first = call.memory.images.start * view.layout.image_pitch();
                 kernels::dropout(stream(call.seed, call.position), *rate, first, view.data);
             }),
