@@ -8,7 +8,7 @@ use crate::Cpu;
 use crate::bf16::{Bf16, Cells};
 use crate::epilogue::{Activation, Epilogue, Form};
 use crate::finish::finish_rows;
-use crate::gemm::{MAX_ROWS, Operand, PackedMatrix, Panel, Tile, run_tile};
+use crate::gemm::{MAX_ROWS, Operand, PackedMatrix, Panel, Tile, flushed, run_tile};
 use crate::isa::{Isa, Kernel, Simd};
 use crate::layout::{Layout, SharedPtr, View, ViewMut};
 use crate::pool;
@@ -101,11 +101,31 @@ fn scale_rows(cpu: &Cpu, matrix: &PackedMatrix, gate: &[f32], scratch: &mut [f32
             let from = &matrix.values[offset..offset + width * gate.len()];
             // SAFETY: the panel's part of the scratch, which no other task touches.
             let to = unsafe { std::slice::from_raw_parts_mut(out.at(offset), from.len()) };
-            for ((to, from), gate) in to.chunks_exact_mut(width).zip(from.chunks_exact(width)).zip(gate) {
-                to.iter_mut().zip(from).for_each(|(to, from)| *to = from * gate);
-            }
+            cpu.isa.run(ScaleRows { from, gate, width, to });
         }
     });
+}
+
+struct ScaleRows<'a> {
+    from: &'a [f32],
+    gate: &'a [f32],
+    width: usize,
+    to: &'a mut [f32],
+}
+
+impl Kernel for ScaleRows<'_> {
+    type Output = ();
+
+    /// A plain loop, which the compiler vectorises for the instruction set.
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let rows = self.to.chunks_exact_mut(self.width).zip(self.from.chunks_exact(self.width));
+        for ((to, from), gate) in rows.zip(self.gate) {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = flushed(from * gate);
+            }
+        }
+    }
 }
 
 /// Part `index` of `0..len` cut into `parts` nearly equal parts.

@@ -83,7 +83,7 @@ impl Case {
         let mut gated = values.clone();
         if self.gated {
             let mut view = ViewMut::new(&mut gated, dense);
-            crate::scale(View::new(&values, dense), &gate, &mut view);
+            crate::scale(cpu, View::new(&values, dense), &gate, &mut view);
         }
         let rounded = |values: Vec<f32>| match bf16 {
             true => values.into_iter().map(crate::bf16::round).collect(),
@@ -202,4 +202,21 @@ fn results_do_not_depend_on_the_threads() {
             assert!(results[0] == results[1] && results[1] == results[2]);
         }
     }
+}
+
+#[test]
+fn a_gate_that_is_all_but_shut_makes_no_denormal_weights() {
+    each_cpu(|cpu| {
+        let layouts = [Layout::dense(1, 2, 2, 24), Layout::dense(1, 2, 2, 40)];
+        let (values, weights, bias) = (noise(4 * 24, 1), noise(24 * 40, 2), noise(40, 3));
+        let shape = ConvShape { inputs: 24, outputs: 40, kernel: 1, stride: 1 };
+        let conv = PackedConv::scaled(cpu.isa, shape, &weights, None, &bias);
+        let mut scratch = AlignedBuf::zeroed(conv.scratch_len());
+        let mut result = vec![0.0; layouts[1].len()];
+        let gate = Some((&[1e-39; 24][..], &mut scratch));
+        let mut output = ViewMut::new(&mut result, layouts[1]);
+        conv2d(cpu, &conv, View::new(&values, layouts[0]), (0, 0), gate, &mut output, Epilogue::default());
+        assert!(scratch.iter().all(|weight| *weight == 0.0));
+        assert!(result.chunks_exact(40).all(|pixel| pixel == bias));
+    });
 }

@@ -3,6 +3,7 @@
 use crate::Cpu;
 use crate::conv::split;
 use crate::epilogue::{Activation, Map, WithMap};
+use crate::gemm::flushed;
 use crate::isa::{Kernel, Simd};
 use crate::layout::{Layout, SharedPtr, View, ViewMut};
 
@@ -140,10 +141,27 @@ pub fn scale_in_place(cpu: &Cpu, values: &mut ViewMut<'_>, gate: &[f32]) {
         let gate = &gate[image * channels..(image + 1) * channels];
         // SAFETY: a row of the view (its length was checked), and this task's own.
         let row = unsafe { std::slice::from_raw_parts_mut(data.at(layout.index(image, y, 0)), len) };
-        for pixel in row.chunks_exact_mut(channels) {
-            pixel.iter_mut().zip(gate).for_each(|(value, gate)| *value *= gate);
-        }
+        cpu.isa.run(ScaleRow { row, gate });
     });
+}
+
+struct ScaleRow<'a> {
+    row: &'a mut [f32],
+    gate: &'a [f32],
+}
+
+impl Kernel for ScaleRow<'_> {
+    type Output = ();
+
+    /// A plain loop, which the compiler vectorises for the instruction set.
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for pixel in self.row.chunks_exact_mut(self.gate.len()) {
+            for (value, gate) in pixel.iter_mut().zip(self.gate) {
+                *value = flushed(*value * gate);
+            }
+        }
+    }
 }
 
 /// `output = a + b`.
@@ -216,6 +234,17 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_gate_that_is_all_but_shut_leaves_no_denormal_number() {
+        let layout = Layout::dense(1, 3, 5, 37);
+        for isa in Isa::available() {
+            let mut values = filled(layout, 1);
+            let gate = vec![1e-39; 37];
+            scale_in_place(&Cpu::new(isa, 1), &mut ViewMut::new(&mut values, layout), &gate);
+            assert!(values.iter().all(|value| *value == 0.0));
         }
     }
 }
