@@ -5,7 +5,7 @@ use std::ops::Range;
 use effigy_tensor::AlignedBuf;
 
 use crate::Cpu;
-use crate::epilogue::{Activation, Form, Map, WithMap};
+use crate::epilogue::{Activation, Map, WithMap};
 use crate::gemm::flushed;
 use crate::isa::{Isa, Kernel, Simd};
 use crate::layout::{Layout, SharedPtr, View, ViewMut};
@@ -96,6 +96,9 @@ impl PackedDepthwise {
 
 /// Channels of a task where rows are few, so that threads share a small picture.
 const TASK_CHANNELS: usize = 64;
+/// Blocks of columns by which the place of results is fetched before they are: one vector a pixel is no pattern that
+/// a processor foresees, and where activations are larger than its caches, each store would wait for memory.
+const AHEAD: usize = 6;
 /// Channels whose rows stay in the cache together.
 const BLOCK_CHANNELS: usize = 16;
 
@@ -252,22 +255,18 @@ impl Part<'_> {
     /// One output row of one vector of channels: the convolution, the activation and the sum.
     #[inline(always)]
     fn row<S: Simd, const K: usize, const STRIDE: usize>(&self, lanes: Lanes<S>, row: Row) {
-        let Job { out, layout, activation, sums, .. } = *self.job;
-        let width = layout.width;
+        let Job { out, layout, sums, .. } = *self.job;
         // SAFETY: the row lies within the output.
         let to = unsafe { out.at(layout.index(self.image, row.y, 0) + row.channel) };
         // Wide blocks reuse the weights and wait less for the last multiply-add.
-        match width {
-            8.. if STRIDE > 0 && width.is_multiple_of(8) => self.columns::<S, K, STRIDE, 8>(lanes, row, to),
+        let sum = match layout.width {
+            width @ 8.. if STRIDE > 0 && width.is_multiple_of(8) => {
+                self.columns::<S, K, STRIDE, 8>(lanes, row, to)
+            }
             7.. if STRIDE > 0 => self.columns::<S, K, STRIDE, 7>(lanes, row, to),
             4.. => self.columns::<S, K, STRIDE, 4>(lanes, row, to),
             _ => self.columns::<S, K, STRIDE, 1>(lanes, row, to),
-        }
-        let map = activation.form().is_none();
-        if !map && sums.is_none() {
-            return;
-        }
-        let sum = activation.select(FinishRow { lanes, row: to, pitch: layout.channels, width, map });
+        };
         if let Some(sums) = sums {
             let (row_part, first) = PartialSums::part_of(layout.height, row.y);
             let parts = PartialSums::parts(layout.height);
@@ -279,7 +278,7 @@ impl Part<'_> {
         }
     }
 
-    /// A row, `COLUMNS` pixels at a time.
+    /// A row, `COLUMNS` pixels at a time; its sum, where sums are wanted.
     #[inline(always)]
     #[allow(clippy::needless_range_loop)]
     fn columns<S: Simd, const K: usize, const STRIDE: usize, const COLUMNS: usize>(
@@ -287,25 +286,28 @@ impl Part<'_> {
         lanes: Lanes<S>,
         Row { first_row, channel, .. }: Row,
         to: *mut f32,
-    ) {
-        let Self { job: Job { conv, layout, activation, .. }, source, .. } = self;
+    ) -> S::V {
+        let Self { job: Job { conv, layout, activation, sums, .. }, source, .. } = self;
         let Source { base, pitch, pixel_pitch, first_channel, ring, .. } = *source;
         let s = lanes.s;
         let (kernel, stride) = if K == 0 { (conv.kernel, conv.stride) } else { (K, STRIDE) };
         let padded = conv.bias.len();
         let step = stride * pixel_pitch;
+        let mut sum = [s.splat(0.0); 2];
         // SAFETY: the caller has checked that every window lies within the source's rows and the output
         // row within the output; the lanes' channels exist from `channel` on; no other task writes
         // these rows and channels.
         unsafe {
             let bias = s.load(conv.bias.as_ptr().add(channel));
             let weights = conv.weights.as_ptr().add(channel);
-            let clamp = activation.form().and_then(Form::bounds);
             let mut x = 0;
-            loop {
+            while x < layout.width {
                 // The last block overlaps the one before it; results are written again, unchanged.
                 let at = x.min(layout.width - COLUMNS);
                 let from = base.add(at * step + channel - first_channel);
+                for column in 0..COLUMNS {
+                    s.prefetch_write(to.wrapping_add((at + AHEAD * COLUMNS + column) * layout.channels));
+                }
                 let mut acc = [bias; COLUMNS];
                 for ky in 0..kernel {
                     let row = first_row + ky;
@@ -323,55 +325,44 @@ impl Part<'_> {
                         }
                     }
                 }
-                for column in 0..COLUMNS {
-                    if let Some((low, high)) = clamp {
-                        acc[column] = s.min(s.splat(high), s.max(s.splat(low), acc[column]));
-                    }
-                    lanes.store(to.add((at + column) * layout.channels), acc[column]);
-                }
+                let counted = if sums.is_some() { x - at } else { COLUMNS };
+                let (to, pitch) = (to.add(at * layout.channels), layout.channels);
+                activation.select(FinishBlock { lanes, acc, to, pitch, counted, sum: &mut sum });
                 x += COLUMNS;
-                if x >= layout.width {
-                    return;
-                }
             }
         }
+        s.add(sum[0], sum[1])
     }
 }
 
-/// The activation over a row of one vector of channels, where `map` says that it is still to come, and the
-/// sum of the row.
-struct FinishRow<S: Simd> {
+/// The activation over a block of results while they are in registers, and their sum: memory that is written is not
+/// read again, since the store may still be waiting for it.
+struct FinishBlock<'a, S: Simd, const COLUMNS: usize> {
     lanes: Lanes<S>,
-    row: *mut f32,
+    acc: [S::V; COLUMNS],
+    to: *mut f32,
+    /// Values from a column to the next.
     pitch: usize,
-    width: usize,
-    map: bool,
+    /// Columns that are not to be added to the sum.
+    counted: usize,
+    /// Two, so that an addition need not wait for the last.
+    sum: &'a mut [S::V; 2],
 }
 
-impl<S: Simd> WithMap for FinishRow<S> {
-    type Output = S::V;
+impl<S: Simd, const COLUMNS: usize> WithMap for FinishBlock<'_, S, COLUMNS> {
+    type Output = ();
 
     #[inline(always)]
-    fn with<M: Map>(self) -> S::V {
-        let Self { lanes, row, pitch, width, map } = self;
-        let s = lanes.s;
-        // Several sums, so that none waits for the last addition.
-        let mut sums = [s.splat(0.0); 4];
-        for x in (0..width).step_by(sums.len()) {
-            for (i, sum) in sums.iter_mut().enumerate().take_while(|(i, _)| x + i < width) {
-                // SAFETY: a pixel of the row that the caller has just written.
-                unsafe {
-                    let p = row.add((x + i) * pitch);
-                    let mut value = lanes.load(p);
-                    if map {
-                        value = M::map(s, value);
-                        lanes.store(p, value);
-                    }
-                    *sum = s.add(*sum, value);
-                }
+    fn with<M: Map>(self) {
+        let Self { lanes, acc, to, pitch, counted, sum } = self;
+        for column in 0..COLUMNS {
+            let value = M::map(lanes.s, acc[column]);
+            // SAFETY: a pixel of the row that the caller computes.
+            unsafe { lanes.store(to.add(column * pitch), value) };
+            if column >= counted {
+                sum[column % 2] = lanes.s.add(sum[column % 2], value);
             }
         }
-        s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]))
     }
 }
 

@@ -61,6 +61,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
     /// Asks for the cache line of `p`, which need not be a valid address.
     fn prefetch(self, p: *const f32);
+    /// The same for a cache line that is to be written.
+    fn prefetch_write(self, p: *const f32);
 
     /// Reads [`Simd::LANES`] values.
     ///
