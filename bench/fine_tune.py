@@ -207,7 +207,7 @@ def cropped(path: Path) -> torch.Tensor:
     """A random part of at least half the picture, perhaps mirrored."""
     picture = Image.open(path).convert("RGB")
     width, height = picture.size
-    area = width * height * random.uniform(0.5, 1.0)
+    area = width * height * random.uniform(0.75, 1.0)
     ratio = math.exp(random.uniform(math.log(3 / 4), math.log(4 / 3)))
     w, h = min(width, round(math.sqrt(area * ratio))), min(height, round(math.sqrt(area / ratio)))
     left, top = random.randint(0, width - w), random.randint(0, height - h)
@@ -227,16 +227,16 @@ def picture_batches(samples: list, batch: int):
 def cifar10(options: argparse.Namespace) -> None:
     import timm
 
-    net = timm.create_model("tf_efficientnet_lite0", num_classes=10, drop_rate=0.2, drop_path_rate=0.1)
+    net = timm.create_model("tf_efficientnet_lite0", num_classes=10, drop_rate=0.2, drop_path_rate=0.0)
     fill(net)
     net = net.to(memory_format=torch.channels_last).train()
     average = Average(net, 0.999)
     samples = classes_of(options.data / "train")
-    optimiser = torch.optim.SGD(groups(net, 1e-4), lr=0.05, momentum=0.9, nesterov=True)
+    optimiser = torch.optim.SGD(groups(net, 1e-4), lr=0.015, momentum=0.9, nesterov=True)
     loss = lambda net, x, t: torch.nn.functional.cross_entropy(net(x), t, label_smoothing=0.1)  # noqa: E731
     train(
         net, optimiser, picture_batches(samples, 64), loss, average, options,
-        rate=0.05, warm_up=len(samples) // 128, clip=10.0,
+        rate=0.015, warm_up=len(samples) // 128, clip=10.0,
     )  # fmt: skip
     tests, right = classes_of(options.data / "test"), 0
     for first in range(0, len(tests), 100):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the goldens that `crates/train/tests/gradients.rs` compares effigy's training with, one JSON per network.
 
-    python scripts/parity/make_gradient_goldens.py [NAME ...]
+    python scripts/parity/make_gradient_goldens.py [NAME ...] [--whole FOLDER]
 
 Weights, pictures and targets are made by `generator.py`, as the Rust test makes them again for itself: parameter p
 of a classifier is stream p + 1, one of a detector is stream fnv1a(name), and all BatchNorms are taken to read values
@@ -18,12 +18,15 @@ sums with random signs (bit 0 of the streams 2^34 + p and 2^35 + p); of moving s
 the step, in `statistics`; and `curve`: the loss of 20 steps of SGD with momentum .9 and `rate`. All computed in double
 precision, so that a golden has no rounding of its own.
 
+With --whole, no golden is written, but the gradients themselves: NAME.f32 in the folder, one after the other as
+32-bit floats. `scripts/parity/run.py` has the test compare these, too.
+
 Needs: torch, numpy, efficientnet_pytorch, timm, effdet.
 """
 
+import argparse
 import importlib.metadata
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
@@ -135,7 +138,7 @@ def fingerprint(place: int, tensor: torch.Tensor) -> list[float]:
     return [float(f"{value:.7g}") for value in [np.linalg.norm(values), *(values @ sign for sign in signs)]]
 
 
-def golden(training: Training) -> dict:
+def golden(training: Training, whole: Path | None) -> dict:
     net = training.build(training)
     streams = ordered(training, net)
     fill(net, streams)
@@ -152,6 +155,10 @@ def golden(training: Training) -> dict:
             trained = dict(net.named_parameters())
             tensors = net.state_dict()
             both = [(p, name, name in trained) for p, name in enumerate(streams)]
+            if whole:
+                gradients = [trained[name].grad.reshape(-1) for _, name, is_trained in both if is_trained]
+                torch.cat(gradients).float().numpy().tofile(whole / f"{training.model}.f32")
+                return {}
             first["gradients"] = [fingerprint(p, trained[name].grad) for p, name, is_trained in both if is_trained]
             first["statistics"] = [fingerprint(p, tensors[name]) for p, name, is_trained in both if not is_trained]
         optimiser.step()
@@ -166,13 +173,20 @@ def golden(training: Training) -> dict:
 
 
 def main() -> None:
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("names", nargs="*", metavar="NAME", choices=[*(t.model for t in TRAININGS), []])
+    arguments.add_argument("--whole", type=Path, metavar="FOLDER")
+    given = arguments.parse_args()
     torch.set_num_threads(1)
     FOLDER.mkdir(parents=True, exist_ok=True)
     for training in TRAININGS:
-        if sys.argv[1:] and training.model not in sys.argv[1:]:
+        if given.names and training.model not in given.names:
+            continue
+        made = golden(training, given.whole)
+        if given.whole:
             continue
         path = FOLDER / f"{training.model}.json"
-        path.write_text(json.dumps(golden(training), separators=(",", ":")) + "\n")
+        path.write_text(json.dumps(made, separators=(",", ":")) + "\n")
         print(f"{path.name}: {path.stat().st_size} bytes", flush=True)
 
 

