@@ -5,7 +5,7 @@
 
 Trains it on the pictures of the split `train` (https://github.com/Shenggan/BCCD_Dataset, its folder BCCD) as
 configs/bccd-lite0.toml says, judges it by the split `test`, and lets `effigy convert` write it as f16. Takes about
-40 minutes on two cores. EFFIGY names the command to use; without it cargo builds one that embeds only the classifier.
+40 minutes of one core. EFFIGY names the command to use; without it cargo builds one that embeds only the classifier.
 
 Needs: cargo. No Python package.
 """
