@@ -204,7 +204,7 @@ def classes_of(folder: Path) -> list[tuple[Path, int]]:
 
 
 def cropped(path: Path) -> torch.Tensor:
-    """A random part of at least half the picture, perhaps mirrored."""
+    """A random part of at least three quarters of the picture, perhaps mirrored."""
     picture = Image.open(path).convert("RGB")
     width, height = picture.size
     area = width * height * random.uniform(0.75, 1.0)
