@@ -11,7 +11,7 @@ use crate::finish::finish_rows;
 use crate::gemm::{MAX_ROWS, Operand, PackedMatrix, Panel, Tile, flushed, run_tile};
 use crate::isa::{Isa, Kernel, Simd};
 use crate::layout::{Layout, SharedPtr, View, ViewMut};
-use crate::pool;
+use crate::pool::{self, split};
 
 mod packed;
 
@@ -126,11 +126,6 @@ impl Kernel for ScaleRows<'_> {
             }
         }
     }
-}
-
-/// Part `index` of `0..len` cut into `parts` nearly equal parts.
-pub(crate) fn split(len: usize, parts: usize, index: usize) -> Range<usize> {
-    len * index / parts..len * (index + 1) / parts
 }
 
 /// Consecutive output pixels whose patches are equally far apart in memory.

@@ -325,9 +325,9 @@ impl Part<'_> {
                         }
                     }
                 }
-                let counted = if sums.is_some() { x - at } else { COLUMNS };
+                let uncounted = if sums.is_some() { x - at } else { COLUMNS };
                 let (to, pitch) = (to.add(at * layout.channels), layout.channels);
-                activation.select(FinishBlock { lanes, acc, to, pitch, counted, sum: &mut sum });
+                activation.select(FinishBlock { lanes, acc, to, pitch, uncounted, sum: &mut sum });
                 x += COLUMNS;
             }
         }
@@ -344,7 +344,7 @@ struct FinishBlock<'a, S: Simd, const COLUMNS: usize> {
     /// Values from a column to the next.
     pitch: usize,
     /// Columns that are not to be added to the sum.
-    counted: usize,
+    uncounted: usize,
     /// Two, so that an addition need not wait for the last.
     sum: &'a mut [S::V; 2],
 }
@@ -354,12 +354,12 @@ impl<S: Simd, const COLUMNS: usize> WithMap for FinishBlock<'_, S, COLUMNS> {
 
     #[inline(always)]
     fn with<M: Map>(self) {
-        let Self { lanes, acc, to, pitch, counted, sum } = self;
+        let Self { lanes, acc, to, pitch, uncounted, sum } = self;
         for column in 0..COLUMNS {
             let value = M::map(lanes.s, acc[column]);
             // SAFETY: a pixel of the row that the caller computes.
             unsafe { lanes.store(to.add(column * pitch), value) };
-            if column >= counted {
+            if column >= uncounted {
                 sum[column % 2] = lanes.s.add(sum[column % 2], value);
             }
         }

@@ -1,11 +1,11 @@
 //! Operations on single values, for nodes that no fusion has swallowed.
 
 use crate::Cpu;
-use crate::conv::split;
 use crate::epilogue::{Activation, Map, WithMap};
 use crate::gemm::flushed;
 use crate::isa::{Kernel, Simd};
 use crate::layout::{Layout, SharedPtr, View, ViewMut};
+use crate::pool::split;
 
 /// Values that a task passes over.
 const TASK_VALUES: usize = 16 << 10;

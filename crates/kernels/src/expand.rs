@@ -3,12 +3,13 @@
 
 use std::ops::Range;
 
-use crate::conv::{PackedConv, check_input, convolve_rows, split};
+use crate::conv::{PackedConv, check_input, convolve_rows};
 use crate::depthwise::{Job, PackedDepthwise, Part, Source};
 use crate::epilogue::Activation;
 use crate::layout::{Halo, Layout, SharedPtr, View, ViewMut};
+use crate::pool::{self, split};
 use crate::pooling::PartialSums;
-use crate::{Cpu, Isa, pool};
+use crate::{Cpu, Isa};
 
 /// What is kept of the activation between the convolutions should fit in this many bytes, well within the
 /// second-level cache.

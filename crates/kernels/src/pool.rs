@@ -9,6 +9,7 @@
 //! then sleep.
 
 use std::cell::UnsafeCell;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -23,6 +24,11 @@ const LATE: f32 = 0.15;
 /// How long `threads` threads need for a job of `tasks` tasks that take `task` each; for choosing between cuts.
 pub(crate) fn time(threads: usize, tasks: usize, task: f32) -> f32 {
     task * (tasks.div_ceil(threads) as f32 + LATE)
+}
+
+/// Part `index` of `0..len` cut into `parts` nearly equal parts.
+pub(crate) fn split(len: usize, parts: usize, index: usize) -> Range<usize> {
+    len * index / parts..len * (index + 1) / parts
 }
 
 /// Threads that run the tasks of one job at a time.
@@ -139,9 +145,8 @@ impl Shared {
         let serial = (self.stretches[0].0.load(Ordering::Relaxed) >> 32).wrapping_add(1);
         // The caller's own last: the others can begin before.
         for (thread, stretch) in self.stretches.iter().enumerate().rev() {
-            let before = thread.checked_sub(1).map_or(0, |before| self.end(before, tasks));
-            let tasks = self.end(thread, tasks) - before;
-            stretch.0.store(serial << 32 | tasks as u64, Ordering::SeqCst);
+            let tasks = self.stretch(thread, tasks).len() as u64;
+            stretch.0.store(serial << 32 | tasks, Ordering::SeqCst);
         }
         if self.sleepers.load(Ordering::SeqCst) > 0 {
             let _guard = self.sleep.lock();
@@ -156,9 +161,9 @@ impl Shared {
         }
     }
 
-    /// The first task behind a thread's stretch.
-    fn end(&self, thread: usize, tasks: usize) -> usize {
-        (thread + 1) * tasks / self.stretches.len()
+    /// A thread's own tasks of a job.
+    fn stretch(&self, thread: usize, tasks: usize) -> Range<usize> {
+        split(tasks, self.stretches.len(), thread)
     }
 
     /// Claims and runs one task on the thread of this number, one of its own if there is one left; false when there
@@ -184,7 +189,7 @@ impl Shared {
         // SAFETY: a task of this job is claimed and has not ended, so the owner is still waiting: the job
         // is not rewritten and the closure is alive.
         let (task, tasks) = unsafe { (&*(*self.job.get()).task, (*self.job.get()).tasks) };
-        let index = self.end(owner, tasks) - (left & COUNT) as usize;
+        let index = self.stretch(owner, tasks).end - (left & COUNT) as usize;
         if catch_unwind(AssertUnwindSafe(|| task(thread, index))).is_err() {
             self.panicked.store(true, Ordering::Relaxed);
         }

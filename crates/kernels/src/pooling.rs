@@ -1,7 +1,7 @@
 //! Means over height and width.
 
-use crate::conv::split;
 use crate::layout::{Layout, View, ViewMut};
+use crate::pool::split;
 
 /// Sums of every channel over parts of a picture's rows: `[N, parts, C]`.
 ///

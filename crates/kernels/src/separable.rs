@@ -4,11 +4,12 @@
 use std::ops::Range;
 
 use crate::Cpu;
-use crate::conv::{PackedConv, convolve_rows, split};
+use crate::conv::{PackedConv, convolve_rows};
 use crate::depthwise::{Job, PackedDepthwise, Part, Source};
 use crate::epilogue::Activation;
 use crate::layout::{Halo, Layout, SharedPtr, View, ViewMut};
 use crate::max_pool::{MaxPool, Window};
+use crate::pool::split;
 use crate::weighted_sum::{MAX_TERMS, RowTerm, sum_row};
 
 /// One separable convolution of a job: `activation(pointwise ∗ activation(depthwise ∗ input))`.

@@ -8,11 +8,11 @@ use super::epilogue::{Addend, Finish, Output, Residual};
 use super::gemm::{MAX_ROWS, Rows, Spill, Tile, finish_rows, run_tile};
 use super::weights::{GROUP, QuantWeights};
 use super::{Bytes, BytesMut, Quant, Shared, bytes_of_mut};
-use crate::conv::{ConvShape, split};
+use crate::conv::ConvShape;
 use crate::epilogue::Activation;
 use crate::isa::int::{IntIsa, IntKernel, IntSimd};
 use crate::layout::{Layout, ViewMut};
-use crate::pool::ThreadPool;
+use crate::pool::{ThreadPool, split};
 
 /// A dense convolution on bytes, packed for one instruction set.
 #[derive(Debug)]

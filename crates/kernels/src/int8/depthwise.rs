@@ -7,11 +7,10 @@ use super::epilogue::{Constants, Finish, Map, Output, WithMap};
 use super::gemm::copy_few;
 use super::weights::QuantWeights;
 use super::{Bytes, BytesMut, Quant, Shared};
-use crate::conv::split;
 use crate::epilogue::Activation;
 use crate::isa::int::{IntIsa, IntKernel, IntSimd};
 use crate::layout::Layout;
-use crate::pool::ThreadPool;
+use crate::pool::{ThreadPool, split};
 
 /// A depthwise convolution on bytes, packed for one instruction set.
 #[derive(Debug)]
