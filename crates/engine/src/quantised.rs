@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use effigy_arch::{Conv, NodeId};
 use effigy_kernels::int8::{self, Bytes, BytesMut, Output, OutputMut, Quant, QuantConv, QuantDepthwise};
 use effigy_kernels::isa::int::IntIsa;
-use effigy_kernels::{ConvShape, Isa, Layout, ViewMut};
+use effigy_kernels::{ConvShape, Isa, Layout, View, ViewMut};
 
 use crate::error::EngineError;
 use crate::model::Step;
@@ -16,6 +16,7 @@ use crate::run::Call;
 /// An operation that reads or writes bytes.
 #[derive(Debug)]
 pub(crate) enum Quantised {
+    Input,
     Dense { conv: Conv, packed: QuantConv, residual: Option<NodeId> },
     Depthwise { conv: Conv, packed: QuantDepthwise, mean: Option<NodeId> },
     Gate,
@@ -44,6 +45,7 @@ impl Quantised {
             (Kind::Depthwise(depthwise), Some(input), Some(output)) => {
                 return Ok(depthwise_of(isa, depthwise, input, output));
             }
+            (Kind::Input, None, Some(_)) => Self::Input,
             (Kind::Scale, Some(_), Some(_)) => Self::Gate,
             (Kind::Mean, Some(_), _) => Self::Mean,
             (Kind::Quantise, ..) => Self::Quantise,
@@ -79,6 +81,7 @@ impl Quantised {
             Self::Depthwise { conv, .. } => format!("int8 depthwise {0}×{0}", conv.kernel),
             Self::Gate => "int8 scale".into(),
             Self::Mean => "int8 mean".into(),
+            Self::Input => "input to int8".into(),
             Self::Quantise => "to int8".into(),
             Self::Dequantise => "from int8".into(),
         }
@@ -103,7 +106,7 @@ impl Quantised {
     pub(crate) fn memory(&self, threads: usize, output: &Layout) -> [usize; 2] {
         match self {
             Self::Depthwise { packed, mean, .. } => {
-                let sums = mean.map_or(0, |_| packed.sums_len(output));
+                let sums = mean.map_or(0, |_| packed.sums_len(threads, output));
                 [packed.scratch_len(threads, output), sums]
             }
             Self::Gate => [int8::gate_scratch_len(output), 0],
@@ -152,22 +155,28 @@ impl Call<'_> {
         self.model.quants[&value]
     }
 
-    /// Runs a step on bytes, whose output is `slot`.
-    pub(crate) fn quantised(&mut self, step: &Step, operation: &Quantised, slot: &mut [f32]) {
+    /// Runs a step on bytes, whose output is `slot`, in a network that was given `input`.
+    pub(crate) fn quantised(&mut self, step: &Step, operation: &Quantised, input: &[f32], slot: &mut [f32]) {
         let layout = self.layout(step.value);
-        let input = step.inputs[0];
+        let read = || step.inputs[0];
         let cpu = &self.model.cpu;
         let isa = IntIsa::of(cpu.isa);
         match operation {
+            Quantised::Input => {
+                let Layout { images, height, width, channels, .. } = layout;
+                let pictures = View::new(input, Layout::dense(images, height, width, channels));
+                let mut output = BytesMut::new(int8::bytes_of_mut(slot), layout, self.quant(step.value));
+                int8::quantise(isa, &cpu.pool, pictures, &mut output);
+            }
             Quantised::Dense { conv, packed, residual } => {
-                let padding = self.padding(conv, input);
+                let padding = self.padding(conv, read());
                 let residual = residual.map(|residual| self.bytes(residual));
                 match self.model.quants.get(&step.value) {
                     Some(&quant) => {
                         let mut output = BytesMut::new(int8::bytes_of_mut(slot), layout, quant);
                         packed.run(
                             &cpu.pool,
-                            self.bytes(input),
+                            self.bytes(read()),
                             padding,
                             residual,
                             OutputMut::Bytes(&mut output),
@@ -177,7 +186,7 @@ impl Call<'_> {
                         let mut output = ViewMut::new(slot, layout);
                         packed.run(
                             &cpu.pool,
-                            self.bytes(input),
+                            self.bytes(read()),
                             padding,
                             residual,
                             OutputMut::Floats(&mut output),
@@ -186,14 +195,14 @@ impl Call<'_> {
                 }
             }
             Quantised::Depthwise { conv, packed, mean } => {
-                let padding = self.padding(conv, input);
+                let padding = self.padding(conv, read());
                 let mut output = BytesMut::new(int8::bytes_of_mut(slot), layout, self.quant(step.value));
                 let mut scratch = std::mem::take(&mut self.workspace.scratch);
                 let mut sums = std::mem::take(&mut self.workspace.sums);
                 let summed = mean.map(|_| int8::ints_of_mut(&mut sums));
                 packed.run(
                     &self.model.cpu.pool,
-                    self.bytes(input),
+                    self.bytes(read()),
                     padding,
                     &mut scratch,
                     &mut output,
@@ -202,8 +211,9 @@ impl Call<'_> {
                 if let Some(mean) = *mean {
                     let mut means = self.take(mean);
                     let len = self.layout(mean).len();
-                    let sums = &int8::ints_of_mut(&mut sums)[..packed.sums_len(&layout)];
-                    int8::mean_of_sums(sums, &layout, self.quant(step.value), &mut means[..len]);
+                    let threads = self.model.threads();
+                    let sums = &int8::ints_of_mut(&mut sums)[..packed.sums_len(threads, &layout)];
+                    int8::mean_of_sums(threads, sums, &layout, self.quant(step.value), &mut means[..len]);
                     self.put(mean, means);
                 }
                 self.workspace.scratch = scratch;
@@ -213,16 +223,16 @@ impl Call<'_> {
                 let mut output = BytesMut::new(int8::bytes_of_mut(slot), layout, self.quant(step.value));
                 let mut scratch = std::mem::take(&mut self.workspace.scratch);
                 let gate = self.vector(step.inputs[1]);
-                int8::gate(isa, &self.model.cpu.pool, self.bytes(input), gate, &mut scratch, &mut output);
+                int8::gate(isa, &self.model.cpu.pool, self.bytes(read()), gate, &mut scratch, &mut output);
                 self.workspace.scratch = scratch;
             }
-            Quantised::Mean => int8::mean(self.bytes(input), &mut slot[..layout.len()]),
+            Quantised::Mean => int8::mean(isa, self.bytes(read()), &mut slot[..layout.len()]),
             Quantised::Quantise => {
                 let mut output = BytesMut::new(int8::bytes_of_mut(slot), layout, self.quant(step.value));
-                int8::quantise(isa, &cpu.pool, self.view(input), &mut output);
+                int8::quantise(isa, &cpu.pool, self.view(read()), &mut output);
             }
             Quantised::Dequantise => {
-                int8::dequantise(&cpu.pool, self.bytes(input), &mut ViewMut::new(slot, layout));
+                int8::dequantise(&cpu.pool, self.bytes(read()), &mut ViewMut::new(slot, layout));
             }
         }
     }

@@ -128,7 +128,7 @@ impl Call<'_> {
         }
         let mut slot = self.take(step.value);
         if let Operation::Quantised(operation) = &step.operation {
-            self.quantised(step, operation, &mut slot);
+            self.quantised(step, operation, input, &mut slot);
             return self.put(step.value, slot);
         }
         let mut output = ViewMut::new(&mut slot, self.layout(step.value));

@@ -6,12 +6,13 @@ use effigy_tensor::AlignedBuf;
 
 use crate::Cpu;
 use crate::bf16::{Bf16, Cells};
+use crate::cut::Product;
 use crate::epilogue::{Activation, Epilogue, Form};
 use crate::finish::finish_rows;
 use crate::gemm::{MAX_ROWS, Operand, PackedMatrix, Panel, Tile, flushed, run_tile};
 use crate::isa::{Isa, Kernel, Simd};
-use crate::layout::{Layout, SharedPtr, View, ViewMut};
-use crate::pool::{self, split};
+use crate::layout::{Layout, Pixel, SharedPtr, View, ViewMut};
+use crate::pool::split;
 
 mod packed;
 
@@ -164,10 +165,16 @@ fn convolve(
 ) {
     let layout = output.layout;
     let runs = runs(conv.shape, &input.layout, &layout, images.len());
-    let (spans, panel_parts) = match cpu.pool.threads() {
-        1 => (1, 1),
-        threads => spans_and_parts(threads, cpu.isa, &conv.matrix, runs),
+    let panels = &conv.matrix.panels;
+    let product = Product {
+        runs: runs.count,
+        run: runs.len,
+        tile_rows: cpu.isa.tile_rows(),
+        panels: panels.len(),
+        last: panels[panels.len() - 1].vectors,
+        tasks: runs.len * runs.count * conv.matrix.values.len() / TASK_MACS,
     };
+    let (spans, panel_parts) = product.spans_and_parts(cpu.pool.threads());
     let job = Job {
         conv,
         b,
@@ -185,46 +192,9 @@ fn convolve(
     };
     cpu.pool.run(spans * panel_parts, |task| {
         let (span, part) = (task / panel_parts, task % panel_parts);
-        let panels = &conv.matrix.panels[split(conv.matrix.panels.len(), panel_parts, part)];
+        let panels = &panels[split(panels.len(), panel_parts, part)];
         cpu.isa.run(Part { job: &job, spans, span, panels });
     });
-}
-
-/// No thread gets more tasks of a product.
-const ROUNDS: usize = 8;
-/// What a tile costs beside its arithmetic, as much as so many of its rows: reading its panels.
-const READ: f32 = 2.0;
-
-/// Into how many spans of pixels and parts of panels a product is cut, so that threads end early.
-fn spans_and_parts(threads: usize, isa: Isa, matrix: &PackedMatrix, runs: Runs) -> (usize, usize) {
-    let most = (runs.len * runs.count * matrix.values.len() / TASK_MACS).clamp(1, ROUNDS * threads);
-    let units = if runs.count > 1 { runs.count } else { runs.len.div_ceil(MAX_ROWS) };
-    let tile_rows = isa.tile_rows();
-    let (panels, last) = (matrix.panels.len(), matrix.panels[matrix.panels.len() - 1].vectors);
-    let mut best = (f32::INFINITY, (1, 1));
-    for round in 1..=most.div_ceil(threads) {
-        // Spans first: they share nothing but the weights.
-        let mut spans = (round * threads).min(most);
-        while spans > 0 {
-            let parts = (round * threads).min(most).div_ceil(spans).min(panels);
-            let (rows, count) = match runs.count {
-                1 => (runs.len.div_ceil(spans), 1),
-                count => (runs.len, count.div_ceil(spans)),
-            };
-            let panel = |vectors: usize| {
-                let tiles = rows.div_ceil(tile_rows[vectors - 1]);
-                vectors as f32 * (rows as f32 + READ * tiles as f32)
-            };
-            // No part is longer than the last.
-            let longest = (panels.div_ceil(parts) - 1) as f32 * panel(2) + panel(last);
-            let time = pool::time(threads, spans * parts, count as f32 * longest);
-            if spans <= units && time < best.0 {
-                best = (time, (spans, parts));
-            }
-            spans /= 2;
-        }
-    }
-    best.1
 }
 
 /// Some output rows of one image, on the calling thread: `out` is where the first of them goes, its left
@@ -327,14 +297,18 @@ impl Part<'_> {
         let Self { job, panels, .. } = *self;
         for panels in panels.chunk_by(|a, b| a.vectors == b.vectors) {
             let tiles = pixels.len().div_ceil(S::TILE_ROWS[panels[0].vectors - 1]);
+            let (short, longer) = (pixels.len() / tiles, pixels.len() % tiles);
             let panel_bytes = size_of::<f32>() * job.conv.matrix.rows * job.conv.matrix.width(&panels[0]);
             for panels in panels.chunks((GROUP_OF_B / panel_bytes).max(1)) {
+                // Counted on from tile to tile: where a tile has little to compute, divisions take long.
+                let mut pixel = Pixel::new(&job.layout, job.first_pixel + pixels.start);
                 for i in 0..tiles {
-                    let part = split(pixels.len(), tiles, i);
-                    let mut rows = job.locate(pixels.start + part.start, part.len());
+                    let count = short + usize::from(i < longer);
+                    let mut rows = job.locate(pixel, count);
                     job.round(s, &mut rows, cells);
                     job.tile(s, panels, &rows);
                     job.finish(s, panels, &rows);
+                    pixel.advance(&job.layout, count);
                 }
             }
         }
@@ -356,10 +330,9 @@ struct Rows {
 impl Job<'_> {
     /// The rows of `count` pixels of a run.
     #[inline(always)]
-    fn locate(&self, pixel: usize, count: usize) -> Rows {
+    fn locate(&self, pixel: Pixel, count: usize) -> Rows {
         let Self { conv, input, padding, origin, layout, out, .. } = *self;
-        let pixel = self.first_pixel + pixel;
-        let (image, y, x) = position(&layout, pixel);
+        let Pixel { image, y, x } = pixel;
         let stride = conv.shape.stride;
         // The padding lies within the halo (checked), so this never goes below zero.
         let a = input.layout.index(origin.0 + image, (origin.1 + y) * stride, x * stride)
@@ -445,29 +418,17 @@ fn columns_of(panels: &[Panel]) -> Range<usize> {
     panels[0].column..panels.last().map_or(0, |panel| panel.column + panel.columns)
 }
 
-/// Image, row and column of a pixel counted through the whole batch.
-#[inline(always)]
-fn position(layout: &Layout, pixel: usize) -> (usize, usize, usize) {
-    let (image, rest) = (pixel / layout.pixels(), pixel % layout.pixels());
-    (image, rest / layout.width, rest % layout.width)
-}
-
 /// Calls `visit` with 0.. and the index of each of `count` pixels from `pixel` on.
 #[inline(always)]
-fn each_index(layout: &Layout, pixel: usize, count: usize, mut visit: impl FnMut(usize, usize)) {
-    let (mut image, mut y, mut x) = position(layout, pixel);
-    let mut index = layout.index(image, y, x);
+fn each_index(layout: &Layout, mut pixel: Pixel, count: usize, mut visit: impl FnMut(usize, usize)) {
+    let first = layout.index(pixel.image, pixel.y, pixel.x);
+    if pixel.x + count <= layout.width || layout.is_dense() {
+        (0..count).for_each(|i| visit(i, first + i * layout.channels));
+        return;
+    }
     for i in 0..count {
-        visit(i, index);
-        index += layout.channels;
-        x += 1;
-        if x == layout.width {
-            (x, y) = (0, y + 1);
-            if y == layout.height {
-                (y, image) = (0, image + 1);
-            }
-            index = layout.index(image, y, x);
-        }
+        visit(i, layout.index(pixel.image, pixel.y, pixel.x));
+        pixel.advance(layout, 1);
     }
 }
 

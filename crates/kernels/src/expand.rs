@@ -7,7 +7,7 @@ use crate::conv::{PackedConv, check_input, convolve_rows};
 use crate::depthwise::{Job, PackedDepthwise, Part, Source};
 use crate::epilogue::Activation;
 use crate::layout::{Halo, Layout, SharedPtr, View, ViewMut};
-use crate::pool::{self, split};
+use crate::pool::{self, apart, split};
 use crate::pooling::PartialSums;
 use crate::{Cpu, Isa};
 
@@ -144,9 +144,9 @@ impl Cut {
         Self { panels, channels, rows, step: conv.outputs(rows), row_tasks }
     }
 
-    /// Values of the activation between the convolutions that a thread keeps.
+    /// From the values of the activation between the convolutions that a thread keeps to those of the next.
     fn kept_len(&self, expanded: &Layout) -> usize {
-        self.rows * (expanded.row_pitch() / expanded.channels) * self.channels
+        apart(self.rows * (expanded.row_pitch() / expanded.channels) * self.channels)
     }
 }
 

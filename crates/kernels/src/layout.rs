@@ -108,6 +108,35 @@ impl Layout {
     }
 }
 
+/// A pixel of a batch of pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pixel {
+    pub(crate) image: usize,
+    pub(crate) y: usize,
+    pub(crate) x: usize,
+}
+
+impl Pixel {
+    /// The pixel of this number, counted row by row through the whole batch.
+    pub(crate) fn new(layout: &Layout, number: usize) -> Self {
+        let (image, rest) = (number / layout.pixels(), number % layout.pixels());
+        Self { image, y: rest / layout.width, x: rest % layout.width }
+    }
+
+    /// Moves on by so many pixels.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, layout: &Layout, count: usize) {
+        self.x += count;
+        while self.x >= layout.width {
+            self.x -= layout.width;
+            self.y += 1;
+            if self.y == layout.height {
+                (self.image, self.y) = (self.image + 1, 0);
+            }
+        }
+    }
+}
+
 /// An activation to read.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {

@@ -8,6 +8,7 @@
 
 pub mod bf16;
 mod conv;
+mod cut;
 mod depthwise;
 mod elementwise;
 mod epilogue;

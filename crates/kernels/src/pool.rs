@@ -31,6 +31,15 @@ pub(crate) fn split(len: usize, parts: usize, index: usize) -> Range<usize> {
     len * index / parts..len * (index + 1) / parts
 }
 
+/// 32-bit values in a page of memory.
+const PAGE: usize = 1024;
+
+/// From the memory of one thread to that of the next, if each needs room for `len` 32-bit values. Where they met in
+/// a page, a thread that goes through its own would have lines of the other's fetched ahead, which the other writes.
+pub(crate) fn apart(len: usize) -> usize {
+    len.next_multiple_of(PAGE) + PAGE
+}
+
 /// Threads that run the tasks of one job at a time.
 pub struct ThreadPool {
     shared: Arc<Shared>,

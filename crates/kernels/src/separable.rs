@@ -9,7 +9,7 @@ use crate::depthwise::{Job, PackedDepthwise, Part, Source};
 use crate::epilogue::Activation;
 use crate::layout::{Halo, Layout, SharedPtr, View, ViewMut};
 use crate::max_pool::{MaxPool, Window};
-use crate::pool::split;
+use crate::pool::{apart, split};
 use crate::weighted_sum::{MAX_TERMS, RowTerm, sum_row};
 
 /// One separable convolution of a job: `activation(pointwise ∗ activation(depthwise ∗ input))`.
@@ -86,7 +86,7 @@ pub fn separable_scratch_len(
     sum: bool,
     output: &Layout,
 ) -> usize {
-    cpu.pool.threads() * Parts::new(depthwise, input, sum, output).len()
+    cpu.pool.threads() * apart(Parts::new(depthwise, input, sum, output).len())
 }
 
 /// How a thread's scratch memory is cut: the sum's last rows, a pooled row for each term that may need it,

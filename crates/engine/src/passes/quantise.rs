@@ -154,7 +154,9 @@ impl Wishes {
             }
             let ours = wishes.positions.contains(&position);
             let only_bytes = matches!(unit.kind, Kind::Depthwise(_) | Kind::Scale);
-            if ours && (as_bytes || only_bytes || !as_floats) {
+            // The input's floats are exact: nobody gets a copy of its bytes.
+            let input = matches!(unit.kind, Kind::Input) && as_bytes && !as_floats;
+            if input || ours && (as_bytes || only_bytes || !as_floats) {
                 wishes.bytes.insert(unit.value);
                 if as_floats {
                     wishes.copied.push(unit.value);

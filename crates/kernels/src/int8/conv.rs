@@ -7,8 +7,9 @@ use effigy_tensor::AlignedBuf;
 use super::epilogue::{Addend, Finish, Output, Residual};
 use super::gemm::{MAX_ROWS, Rows, Spill, Tile, finish_rows, run_tile};
 use super::weights::{GROUP, QuantWeights};
-use super::{Bytes, BytesMut, Quant, Shared, bytes_of_mut};
+use super::{Bytes, BytesMut, Quant, Shared, bytes_of_mut, clear_halo};
 use crate::conv::ConvShape;
+use crate::cut::Product;
 use crate::epilogue::Activation;
 use crate::isa::int::{IntIsa, IntKernel, IntSimd};
 use crate::layout::{Layout, ViewMut};
@@ -129,15 +130,14 @@ impl QuantConv {
         residual: Option<Residual<'_>>,
         output: OutputMut<'_, '_>,
     ) {
-        let (out, size, layout) = match (output, self.finish.output) {
+        let (out, size, layout, halo) = match (output, self.finish.output) {
             (OutputMut::Bytes(bytes), Output::Bytes(quant)) => {
                 assert_eq!(bytes.quant, quant, "what the output's bytes stand for");
-                bytes.clear_halo();
-                (Shared::new(bytes.data), 1, bytes.layout)
+                (Shared::new(bytes.data), 1, bytes.layout, Some(quant.zero))
             }
             (OutputMut::Floats(floats), Output::Floats) => {
                 floats.clear_halo();
-                (Shared::new(bytes_of_mut(floats.data)), size_of::<f32>(), floats.layout)
+                (Shared::new(bytes_of_mut(floats.data)), size_of::<f32>(), floats.layout, None)
             }
             (given, packed) => panic!("{packed:?} into {given:?}"),
         };
@@ -146,18 +146,23 @@ impl QuantConv {
             assert!(residual.layout.same_shape(&layout), "residual {:?} onto {layout:?}", residual.layout);
         }
         let addend = residual.map(|residual| self.finish.addend(residual.quant));
-        let flat = self.shape.kernel == 1 && self.shape.stride == 1 && input.layout.is_dense();
+        let is_dense = input.layout.is_dense() && layout.is_dense();
+        let flat = self.shape.kernel == 1
+            && self.shape.stride == 1
+            && is_dense
+            && residual.is_none_or(|residual| residual.layout.is_dense());
         let pixels = layout.images * layout.pixels();
         let run = if flat { pixels } else { layout.width };
-        let job = Job { conv: self, input, padding, residual, addend, out, size, layout, run };
-        let tasks = match pool.threads() {
-            1 => 1,
-            threads => (pixels * self.starts.len() * self.depth() / TASK_MACS).clamp(1, 4 * threads),
+        let job = Job { conv: self, input, padding, residual, addend, out, size, layout, halo, run };
+        let product = Product {
+            runs: pixels / run,
+            run,
+            tile_rows: [self.isa.tile_rows(); 4],
+            panels: self.panels.len(),
+            last: self.panels[self.panels.len() - 1].vectors,
+            tasks: pixels * self.starts.len() * self.depth() / TASK_MACS,
         };
-        let runs = pixels / run;
-        let units = if runs > 1 { runs } else { run.div_ceil(2 * MAX_ROWS) };
-        let spans = tasks.min(units);
-        let parts = tasks.div_ceil(spans).min(self.panels.len());
+        let (spans, parts) = product.spans_and_parts(pool.threads());
         pool.run(spans * parts, |task| {
             let panels = &self.panels[split(self.panels.len(), parts, task % parts)];
             self.isa.run(Part { job: &job, spans, span: task / parts, panels });
@@ -204,9 +209,9 @@ fn panels(outputs: usize, lanes: usize, depth: usize) -> (Vec<Panel>, usize) {
 
 /// Below this many multiply-accumulates a task is not worth another thread's attention.
 const TASK_MACS: usize = 200_000;
-/// Panels that fit in this many bytes stay in the first-level cache while A goes by once.
-const SMALL_MATRIX: usize = 16 << 10;
-/// A block of A that every panel passes over, to stay in the second-level cache.
+/// Panels of so many bytes stay in the first-level cache while a block of A goes by.
+const PANELS: usize = 16 << 10;
+/// A block of A, which stays in the second-level cache.
 const BLOCK_OF_A: usize = 128 << 10;
 
 struct Job<'a> {
@@ -219,7 +224,9 @@ struct Job<'a> {
     /// Bytes of an output value.
     size: usize,
     layout: Layout,
-    /// Consecutive output pixels whose patches are equally far apart.
+    /// What tasks fill the halo of their rows with.
+    halo: Option<u8>,
+    /// Consecutive output pixels that are as far apart as their patches: a row, or everything.
     run: usize,
 }
 
@@ -238,45 +245,59 @@ impl IntKernel for Part<'_> {
     fn run<S: IntSimd>(self, s: S) {
         let Job { run, layout, conv, .. } = *self.job;
         let runs = layout.images * layout.pixels() / run;
+        let block = (BLOCK_OF_A / conv.depth()).max(2 * MAX_ROWS);
         let mut spill = Spill::new();
-        if runs > 1 {
-            for run_index in split(runs, self.spans, self.span) {
-                self.block(s, &mut spill, run_index * run..(run_index + 1) * run);
+        if runs == 1 {
+            if self.span == 0 {
+                self.fill_halo(0..1);
+            }
+            let pixels = split(run, self.spans, self.span);
+            let blocks = pixels.len().div_ceil(block);
+            for i in 0..blocks {
+                let part = split(pixels.len(), blocks, i);
+                self.block(s, &mut spill, 0..1, pixels.start + part.start..pixels.start + part.end);
             }
             return;
         }
-        let pixels = split(run, self.spans, self.span);
-        let blocks = pixels.len().div_ceil((BLOCK_OF_A / conv.depth()).max(2 * MAX_ROWS));
+        let span = split(runs, self.spans, self.span);
+        self.fill_halo(span.clone());
+        let blocks = span.len().div_ceil((block / run).max(1));
         for i in 0..blocks {
-            let part = split(pixels.len(), blocks, i);
-            self.block(s, &mut spill, pixels.start + part.start..pixels.start + part.end);
+            let part = split(span.len(), blocks, i);
+            self.block(s, &mut spill, span.start + part.start..span.start + part.end, 0..run);
         }
     }
 }
 
 impl Part<'_> {
-    /// Every panel over the pixels of one run.
+    /// Fills the halo of rows of the output, if this is the task of the first panels.
+    fn fill_halo(&self, rows: Range<usize>) {
+        let Job { out, layout, halo, .. } = *self.job;
+        if let Some(zero) = halo.filter(|_| self.panels[0].column == 0) {
+            // SAFETY: these rows are this span's, of which one task has the first panels.
+            unsafe { clear_halo(out, &layout, zero, rows) };
+        }
+    }
+
+    /// Every panel over these pixels of some runs.
     #[inline(always)]
-    fn block<S: IntSimd>(&self, s: S, spill: &mut Spill, pixels: Range<usize>) {
-        for panels in self.panels.chunk_by(|a, b| a.vectors == b.vectors) {
-            let tiles = pixels.len().div_ceil(S::TILE_ROWS[panels[0].vectors - 1]);
-            let place = |i| {
-                let part = split(pixels.len(), tiles, i);
-                self.job.locate(pixels.start + part.start, part.len())
-            };
-            // Loops, not closures: those would be compiled without the instruction set.
-            if size_of_val(&self.job.conv.weights[..]) <= SMALL_MATRIX {
-                for i in 0..tiles {
-                    let place = place(i);
+    fn block<S: IntSimd>(&self, s: S, spill: &mut Spill, runs: Range<usize>, pixels: Range<usize>) {
+        let Job { conv, layout, .. } = self.job;
+        let tiles = pixels.len().div_ceil(S::TILE_ROWS);
+        let (short, longer) = (pixels.len() / tiles, pixels.len() % tiles);
+        let panel_bytes = 2 * S::LANES * conv.depth();
+        // Loops, not closures: those would be compiled without the instruction set.
+        for panels in self.panels.chunks((PANELS / panel_bytes).max(1)) {
+            for run in runs.clone() {
+                let (image, y) = (run / layout.height, run % layout.height);
+                let mut x = pixels.start;
+                for tile in 0..tiles {
+                    let count = short + usize::from(tile < longer);
+                    let place = self.job.locate(image, y, x, count);
                     for panel in panels {
                         self.job.tile(s, spill, panel, &place);
                     }
-                }
-            } else {
-                for panel in panels {
-                    for i in 0..tiles {
-                        self.job.tile(s, spill, panel, &place(i));
-                    }
+                    x += count;
                 }
             }
         }
@@ -286,24 +307,23 @@ impl Part<'_> {
 impl Job<'_> {
     /// The first patch of `count` pixels of a run, and where they are written.
     #[inline(always)]
-    fn locate(&self, pixel: usize, count: usize) -> (*const u8, Rows) {
-        let Self { conv, input, padding, layout, out, size, .. } = *self;
-        let (image, rest) = (pixel / layout.pixels(), pixel % layout.pixels());
-        let (y, x) = (rest / layout.width, rest % layout.width);
+    fn locate(&self, image: usize, y: usize, x: usize, count: usize) -> (*const u8, Rows) {
+        let Self { conv, input, padding, residual, layout, out, size, .. } = *self;
         let stride = conv.shape.stride;
         // The padding lies within the halo (checked), so this never goes below zero.
         let a = input.layout.index(image, y * stride, x * stride)
             - padding.0 * input.layout.row_pitch()
             - padding.1 * conv.shape.inputs;
-        let mut rows =
-            Rows { out: [std::ptr::null_mut(); MAX_ROWS], residual: [std::ptr::null(); MAX_ROWS], count };
-        // SAFETY: these are pixels of the output, and tasks differ in pixels or panels.
-        each_index(&layout, pixel, count, |i, index| rows.out[i] = unsafe { out.at(index * size) });
-        if let Some(residual) = self.residual {
-            each_index(&residual.layout, pixel, count, |i, index| {
-                rows.residual[i] = residual.data[index..].as_ptr();
-            });
-        }
+        let rows = Rows {
+            // SAFETY: a pixel of the output; tasks differ in pixels or panels.
+            out: unsafe { out.at(layout.index(image, y, x) * size) },
+            pitch: layout.channels * size,
+            residual: residual.map_or(std::ptr::null(), |residual| {
+                residual.data[residual.layout.index(image, y, x)..].as_ptr()
+            }),
+            residual_pitch: layout.channels,
+            count,
+        };
         (input.data[a..].as_ptr(), rows)
     }
 
@@ -328,27 +348,7 @@ impl Job<'_> {
                 rows: rows.count,
             };
             run_tile(s, vectors, &tile, spill);
-            finish_rows(s, &conv.finish, spill, rows, (column, columns), *addend);
-        }
-    }
-}
-
-/// Calls `visit` with 0.. and the index of each of `count` pixels from `pixel` on.
-#[inline(always)]
-fn each_index(layout: &Layout, pixel: usize, count: usize, mut visit: impl FnMut(usize, usize)) {
-    let (mut image, rest) = (pixel / layout.pixels(), pixel % layout.pixels());
-    let (mut y, mut x) = (rest / layout.width, rest % layout.width);
-    let mut index = layout.index(image, y, x);
-    for i in 0..count {
-        visit(i, index);
-        index += layout.channels;
-        x += 1;
-        if x == layout.width {
-            (x, y) = (0, y + 1);
-            if y == layout.height {
-                (y, image) = (0, image + 1);
-            }
-            index = layout.index(image, y, x);
+            finish_rows(s, &conv.finish, spill, rows, vectors, (column, columns), *addend);
         }
     }
 }

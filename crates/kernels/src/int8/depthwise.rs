@@ -1,8 +1,9 @@
-//! Depthwise convolution of bytes: two input rows are woven into pairs of 16-bit integers, so that one
-//! instruction multiplies and adds both.
+//! Depthwise convolution of bytes: neighbouring pixels of a row are gathered in 32-bit lanes, so that one
+//! instruction multiplies and adds several taps.
 
 use std::ops::Range;
 
+use super::elementwise::{Pixels, add_up};
 use super::epilogue::{Constants, Finish, Map, Output, WithMap};
 use super::gemm::copy_few;
 use super::weights::QuantWeights;
@@ -10,7 +11,7 @@ use super::{Bytes, BytesMut, Quant, Shared};
 use crate::epilogue::Activation;
 use crate::isa::int::{IntIsa, IntKernel, IntSimd};
 use crate::layout::Layout;
-use crate::pool::{ThreadPool, split};
+use crate::pool::{ThreadPool, apart, split};
 
 /// A depthwise convolution on bytes, packed for one instruction set.
 #[derive(Debug)]
@@ -20,19 +21,21 @@ pub struct QuantDepthwise {
     kernel: usize,
     stride: usize,
     input: Quant,
-    /// For windows that start in an even row, then in an odd one:
-    /// `[2][pairs][kernel][channels, filled up][2]`.
-    weights: Vec<i16>,
+    /// `[kernel][groups][channels, filled up]`: lanes of [`IntSimd::TAPS`] taps of a row of the kernel.
+    weights: Vec<i32>,
     starts: Vec<i32>,
     finish: Finish,
 }
 
-/// Channels that are convolved together.
-const BLOCK: usize = 16;
-/// Channels of a task where several threads share a small picture.
+/// Channels that tasks have at most.
 const TASK_CHANNELS: usize = 64;
-/// Rows of a task: those that two tasks read are woven twice.
-const TASK_ROWS: usize = 14;
+/// Rows of a task where several threads share a picture, at most and at least.
+const TASK_ROWS: usize = 28;
+const LEAST_ROWS: usize = 3;
+/// Bytes of gathered rows that a task works on, to stay in the first-level cache.
+const RINGS: usize = 24 << 10;
+/// Columns of an output that a task passes over from top to bottom, before it does the next ones.
+const STRIP: usize = 28;
 
 impl QuantDepthwise {
     /// Bytes of packed weights.
@@ -60,16 +63,14 @@ impl QuantDepthwise {
         let area = kernel * kernel;
         assert_eq!(weights.len(), channels * area, "weights of a {kernel}×{kernel} depthwise convolution");
         let quantised = QuantWeights::free(weights.chunks_exact(area));
-        let padded = channels.next_multiple_of(BLOCK);
-        let pairs = kernel / 2 + 1;
-        let mut packed = vec![0; 2 * pairs * kernel * padded * 2];
-        for parity in 0..2 {
-            for (i, value) in quantised.values.iter().enumerate() {
-                let (c, ky, kx) = (i / area, i % area / kernel, i % kernel);
-                let row = ky + parity;
-                let place = ((parity * pairs + row / 2) * kernel + kx) * padded + c;
-                packed[2 * place + row % 2] = i16::from(*value);
-            }
+        let padded = channels.next_multiple_of(isa.lanes());
+        let taps = isa.taps();
+        let (groups, bits) = (kernel.div_ceil(taps), u32::BITS as usize / taps);
+        let mut packed = vec![0; kernel * groups * padded];
+        for (i, value) in quantised.values.iter().enumerate() {
+            let (c, ky, kx) = (i / area, i % area / kernel, i % kernel);
+            let number = i32::from(*value) as u32 & (u32::MAX >> (32 - bits));
+            packed[(ky * groups + kx / taps) * padded + c] |= (number << (kx % taps * bits)) as i32;
         }
         let sum = |c| quantised.row(c).iter().map(|w| i32::from(*w)).sum::<i32>();
         let mut starts: Vec<i32> = (0..channels).map(|c| -i32::from(input.zero) * sum(c)).collect();
@@ -79,33 +80,44 @@ impl QuantDepthwise {
         Self { isa, channels, kernel, stride, input, weights: packed, starts, finish }
     }
 
-    fn pairs(&self) -> usize {
-        self.kernel / 2 + 1
-    }
-
-    /// Padded columns that a row of so many output pixels reads.
+    /// Padded rows or columns that so many output pixels read.
     fn reach(&self, outputs: usize) -> usize {
         (outputs - 1) * self.stride + self.kernel
     }
 
-    /// Bytes of scratch memory that one thread needs for an output of this layout.
-    fn thread_scratch(&self, output: &Layout) -> usize {
-        let blocks = TASK_CHANNELS / BLOCK;
-        let ring = blocks * self.pairs() * self.reach(output.width) * BLOCK * 2 * size_of::<i16>();
-        // Sums of a row, and the bytes that they become, in whole vectors.
-        ring + (output.width + SPARE) * BLOCK * (size_of::<i32>() + 1)
+    /// Vectors of gathered pixels in a row for so many output pixels.
+    fn gathered(&self, outputs: usize) -> usize {
+        let taps = self.isa.taps();
+        let last = (outputs - 1) * self.stride + (self.kernel.div_ceil(taps) - 1) * taps;
+        last / step(taps, self.stride) + 1
+    }
+
+    /// 32-bit lanes of the gathered rows that a vector of channels needs at a time.
+    fn ring_len(&self, output: &Layout) -> usize {
+        self.kernel * self.gathered(output.width.min(STRIP)) * self.isa.lanes()
+    }
+
+    /// Vectors of channels that a task works on.
+    fn blocks(&self, output: &Layout) -> usize {
+        let ring = size_of::<i32>() * self.ring_len(output);
+        (RINGS / ring).clamp(1, TASK_CHANNELS / self.isa.lanes())
     }
 
     /// Length of the scratch memory, in floats, that [`run`](Self::run) needs for an output of this layout.
     #[must_use]
     pub fn scratch_len(&self, threads: usize, output: &Layout) -> usize {
-        threads * self.thread_scratch(output).next_multiple_of(64) / size_of::<f32>()
+        threads * self.thread_scratch(output)
     }
 
-    /// Length of `sums` for an output of this layout: `[N, parts, C]`, one part a task.
+    /// From a thread's rings and sums of a row to those of the next, in 32-bit lanes.
+    fn thread_scratch(&self, output: &Layout) -> usize {
+        apart(self.blocks(output) * self.ring_len(output) + STRIP * self.isa.lanes())
+    }
+
+    /// Length of `sums` for an output of this layout: `[N, parts, C]`.
     #[must_use]
-    pub fn sums_len(&self, output: &Layout) -> usize {
-        output.images * parts(output.height) * self.channels
+    pub fn sums_len(&self, threads: usize, output: &Layout) -> usize {
+        output.images * parts(threads, output.height) * self.channels
     }
 
     /// `output = activation(weights ∗ input + bias)`; with `sums`, also the sums of every output channel's
@@ -128,7 +140,11 @@ impl QuantDepthwise {
         self.check(&input, padding, output);
         assert!(scratch.len() >= self.scratch_len(pool.threads(), &layout), "scratch for {layout:?}");
         if let Some(sums) = &sums {
-            assert!(sums.len() >= self.sums_len(&layout), "{} sums for {layout:?}", sums.len());
+            assert!(
+                sums.len() >= self.sums_len(pool.threads(), &layout),
+                "{} sums for {layout:?}",
+                sums.len()
+            );
         }
         output.clear_halo();
         let job = Job {
@@ -139,20 +155,26 @@ impl QuantDepthwise {
             layout,
             sums: sums.map(Shared::new),
         };
-        let channel_parts = self.channels.div_ceil(TASK_CHANNELS);
-        let row_parts = parts(layout.height);
-        let bytes = self.thread_scratch(&layout).next_multiple_of(64);
-        let scratch = Shared::new(super::bytes_of_mut(scratch));
+        let blocks = self.blocks(&layout);
+        let task_channels = blocks * self.isa.lanes();
+        let channel_parts = self.channels.div_ceil(task_channels);
+        let row_parts = parts(pool.threads(), layout.height);
+        let (ring_len, thread_scratch) = (self.ring_len(&layout), self.thread_scratch(&layout));
+        let scratch = Shared::new(super::ints_of_mut(scratch));
         pool.run_with_thread(layout.images * row_parts * channel_parts, |thread, task| {
             let (rest, channel_part) = (task / channel_parts, task % channel_parts);
-            let first = channel_part * TASK_CHANNELS;
+            let first = channel_part * task_channels;
+            // SAFETY: threads have parts of their own in the scratch, whose length was checked.
+            let rings = unsafe { scratch.at(thread * thread_scratch) };
             let part = Part {
                 job: &job,
                 image: rest / row_parts,
                 row_part: rest % row_parts,
-                channels: first..(first + TASK_CHANNELS).min(self.channels),
-                // SAFETY: threads have parts of their own in the scratch, whose length was checked.
-                scratch: unsafe { scratch.at(thread * bytes) },
+                row_parts,
+                channels: first..(first + task_channels).min(self.channels),
+                rings,
+                ring_len,
+                row_sums: rings.wrapping_add(blocks * ring_len),
             };
             self.isa.run(part);
         });
@@ -177,12 +199,18 @@ impl QuantDepthwise {
     }
 }
 
-/// Pixels behind the last of a row that the epilogue may compute in vain.
-const SPARE: usize = 4;
+/// Parts that the rows of a picture are cut into: as few as keep all threads busy, since rows at the border of two
+/// parts are gathered twice. That costs less than to let threads write to the same rows.
+pub(crate) fn parts(threads: usize, height: usize) -> usize {
+    match threads {
+        1 => 1,
+        _ => (threads * height.div_ceil(threads * TASK_ROWS)).min(height.div_ceil(LEAST_ROWS)),
+    }
+}
 
-/// Parts that the rows of a picture are cut into.
-pub(crate) fn parts(height: usize) -> usize {
-    height.div_ceil(TASK_ROWS)
+/// Pixels from one gathered vector to the next: those between would not be read.
+const fn step(taps: usize, stride: usize) -> usize {
+    if taps.is_multiple_of(stride) { stride } else { 1 }
 }
 
 /// What all tasks of a depthwise convolution share.
@@ -200,8 +228,13 @@ struct Part<'a> {
     job: &'a Job<'a>,
     image: usize,
     row_part: usize,
+    row_parts: usize,
     channels: Range<usize>,
-    scratch: *mut u8,
+    /// A ring of gathered rows for every vector of channels: padded row r lies at place r mod `kernel`.
+    rings: *mut i32,
+    ring_len: usize,
+    /// The sums of an output row of a vector of channels.
+    row_sums: *mut i32,
 }
 
 impl IntKernel for Part<'_> {
@@ -221,103 +254,141 @@ impl IntKernel for Part<'_> {
     }
 }
 
-/// The woven rows that one block of channels needs: pair p lies at place p mod `pairs`.
-#[derive(Clone, Copy)]
-struct Ring {
-    base: *mut i16,
-    pairs: usize,
-    /// 16-bit integers from a pair of rows to the next.
-    pitch: usize,
-}
-
 impl Part<'_> {
     #[inline(always)]
     fn rows<S: IntSimd, const K: usize, const STRIDE: usize>(&self, s: S) {
         let Job { conv, layout, .. } = *self.job;
-        let stride = if K == 0 { conv.stride } else { STRIDE };
-        let rows = split(layout.height, parts(layout.height), self.row_part);
-        let blocks = self.channels.len().div_ceil(BLOCK);
-        let pitch = conv.reach(layout.width) * 2 * BLOCK;
-        let ring_len = conv.pairs() * pitch;
-        let ring = |block: usize| Ring {
-            // SAFETY: a thread's scratch has room for so many rings (`thread_scratch`).
-            base: unsafe { self.scratch.cast::<i16>().add(block * ring_len) },
-            pairs: conv.pairs(),
-            pitch,
-        };
-        // SAFETY: the rows' sums lie behind the rings of a whole task.
-        let spill = unsafe { self.scratch.cast::<i16>().add(TASK_CHANNELS / BLOCK * ring_len) }.cast::<i32>();
-        let mut totals = [[0i32; BLOCK]; TASK_CHANNELS / BLOCK];
-        // Padded input rows, counted from the task's first; a pair is woven when its first row is needed.
-        let first_row = rows.start * stride;
-        let mut woven = 0;
-        for y in rows.clone() {
-            let row = y * stride - first_row;
-            let last_pair = (row + conv.kernel - 1) / 2;
-            for (block, totals) in totals.iter_mut().enumerate().take(blocks) {
-                for pair in woven..=last_pair {
-                    self.weave(s, ring(block), first_row, pair, block);
-                }
-                self.convolve::<S, K, STRIDE>(s, ring(block), row, block, spill);
-                self.finish(s, y, block, spill, totals);
-            }
-            woven = woven.max(last_pair + 1);
+        let mut totals = [0i32; TASK_CHANNELS];
+        let strips = layout.width.div_ceil(STRIP);
+        for i in 0..strips {
+            let columns = split(layout.width, strips, i);
+            let strip = Strip { part: self, gathered: conv.gathered(columns.len()), columns };
+            strip.rows::<S, K, STRIDE>(s, &mut totals);
         }
         if let Some(sums) = self.job.sums {
-            let at = (self.image * parts(layout.height) + self.row_part) * conv.channels;
-            for (i, c) in self.channels.clone().enumerate() {
+            let at = (self.image * self.row_parts + self.row_part) * conv.channels;
+            for (c, total) in self.channels.clone().zip(totals) {
                 // SAFETY: this task's rows and channels have a place of their own (checked).
-                unsafe { *sums.at(at + c) = totals[i / BLOCK][i % BLOCK] };
+                unsafe { *sums.at(at + c) = total };
             }
         }
     }
+}
 
-    /// Weaves a pair of padded input rows; behind the picture's last one, its own copy (of no weight).
+/// Some columns of a task.
+struct Strip<'a> {
+    part: &'a Part<'a>,
+    columns: Range<usize>,
+    /// Vectors of a gathered row.
+    gathered: usize,
+}
+
+impl Strip<'_> {
+    /// All rows; bytes are added to `totals` where their sums are wanted.
     #[inline(always)]
-    fn weave<S: IntSimd>(&self, s: S, ring: Ring, first_row: usize, pair: usize, block: usize) {
-        let Job { conv, input, padding, layout, .. } = *self.job;
-        let Layout { halo, channels, .. } = input.layout;
-        let row_pitch = input.layout.row_pitch();
-        let last = conv.reach(layout.height) - 1;
-        let place = |row: usize| {
-            self.image * input.layout.image_pitch()
-                + (halo.top - padding.0 + row.min(last)) * row_pitch
-                + (halo.left - padding.1) * channels
-                + self.channels.start
-                + block * BLOCK
-        };
-        let row = first_row + 2 * pair;
-        let to = ring.base.wrapping_add(pair % ring.pairs * ring.pitch);
-        // SAFETY: the padded rows and columns lie within the input (checked), whose slack covers the rest of
-        // the last block; the ring has room for as many columns.
-        unsafe {
-            let (a, b) = (input.data.as_ptr().add(place(row)), input.data.as_ptr().add(place(row + 1)));
-            for x in 0..conv.reach(layout.width) {
-                s.weave(a.add(x * channels), b.add(x * channels), to.add(x * 2 * BLOCK));
+    fn rows<S: IntSimd, const K: usize, const STRIDE: usize>(&self, s: S, totals: &mut [i32; TASK_CHANNELS]) {
+        let Part { job, image, row_part, row_parts, ref channels, rings, ring_len, row_sums } = *self.part;
+        let Job { conv, layout, out, sums, .. } = *job;
+        let stride = if K == 0 { conv.stride } else { STRIDE };
+        // Padded input rows; one is gathered when it is needed first.
+        let mut gathered = 0;
+        for y in split(layout.height, row_parts, row_part) {
+            let needed = y * stride..y * stride + conv.kernel;
+            for row in needed.start.max(gathered)..needed.end {
+                self.gather_blocks(s, row);
+            }
+            gathered = needed.end;
+            for (block, totals) in totals.chunks_exact_mut(S::LANES).enumerate() {
+                let channel = channels.start + block * S::LANES;
+                if channel >= channels.end {
+                    break;
+                }
+                self.convolve::<S, K, STRIDE>(s, rings.wrapping_add(block * ring_len), y, channel);
+                let count = S::LANES.min(channels.end - channel);
+                // SAFETY: a pixel of the output, and of this task's rows and channels.
+                let to = unsafe { out.at(layout.index(image, y, self.columns.start) + channel) };
+                let pixels = Pixels { first: to, pitch: layout.channels, width: self.columns.len() };
+                let finishing = Finishing {
+                    s,
+                    finish: &conv.finish,
+                    channels: (channel, count),
+                    sums: row_sums,
+                    to,
+                    pixels,
+                };
+                conv.finish.select(finishing, false);
+                if sums.is_some() {
+                    // SAFETY: these channels of the pixels have been written, and nobody else writes them.
+                    unsafe { add_up(s, pixels, &mut totals[..count]) };
+                }
             }
         }
     }
 
-    /// The sums of one output row of a block of channels, several columns at a time.
+    /// Gathers all channels of a padded input row.
+    #[inline(always)]
+    fn gather_blocks<S: IntSimd>(&self, s: S, row: usize) {
+        let blocks = self.part.channels.len().div_ceil(S::LANES);
+        for first in (0..blocks).step_by(4) {
+            match blocks - first {
+                1 => self.gather::<S, 1>(s, row, first),
+                2 => self.gather::<S, 2>(s, row, first),
+                3 => self.gather::<S, 3>(s, row, first),
+                _ => self.gather::<S, 4>(s, row, first),
+            }
+        }
+    }
+
+    /// Gathers `BLOCKS` vectors of channels of a padded input row: each waits for itself, not for the others.
+    #[inline(always)]
+    fn gather<S: IntSimd, const BLOCKS: usize>(&self, s: S, row: usize, first: usize) {
+        let Part { job, image, ref channels, rings, ring_len, .. } = *self.part;
+        let Job { conv, input, padding, .. } = *job;
+        let layout = &input.layout;
+        let at = image * layout.image_pitch()
+            + (layout.halo.top - padding.0 + row) * layout.row_pitch()
+            + (layout.halo.left - padding.1 + self.columns.start * conv.stride) * layout.channels
+            + channels.start
+            + first * S::LANES;
+        let step = step(S::TAPS, conv.stride);
+        // SAFETY: the padded rows and columns lie within the input (checked), whose slack covers the rest of
+        // the last vector; the rings have room for as many vectors.
+        unsafe {
+            let pixel = input.data.as_ptr().add(at);
+            let mut to = rings.add(first * ring_len + row % conv.kernel * self.gathered * S::LANES);
+            let left = conv.reach(self.columns.len()) - 1;
+            let mut window =
+                Window::<S, BLOCKS> { taps: [s.load(pixel); BLOCKS], pixel, pitch: layout.channels, left };
+            // All taps of the first vector but those that it gets in its turn.
+            for _ in step..S::TAPS {
+                window.push(s);
+            }
+            for _ in 0..self.gathered {
+                for _ in 0..step {
+                    window.push(s);
+                }
+                for (block, taps) in window.taps.iter().enumerate() {
+                    s.store(to.add(block * ring_len), *taps);
+                }
+                to = to.add(S::LANES);
+            }
+        }
+    }
+
+    /// The sums of one output row, several columns at a time.
     #[inline(always)]
     fn convolve<S: IntSimd, const K: usize, const STRIDE: usize>(
         &self,
         s: S,
-        ring: Ring,
-        row: usize,
-        block: usize,
-        spill: *mut i32,
+        ring: *const i32,
+        y: usize,
+        channel: usize,
     ) {
-        let width = self.job.layout.width;
-        for v in 0..BLOCK / S::LANES {
-            match width {
-                8.. if width.is_multiple_of(8) => {
-                    self.columns::<S, K, STRIDE, 8>(s, ring, row, block, v, spill);
-                }
-                7.. => self.columns::<S, K, STRIDE, 7>(s, ring, row, block, v, spill),
-                4.. => self.columns::<S, K, STRIDE, 4>(s, ring, row, block, v, spill),
-                _ => self.columns::<S, K, STRIDE, 1>(s, ring, row, block, v, spill),
-            }
+        match self.columns.len() {
+            width @ 8.. if width.is_multiple_of(8) => self.columns::<S, K, STRIDE, 8>(s, ring, y, channel),
+            7.. => self.columns::<S, K, STRIDE, 7>(s, ring, y, channel),
+            4.. => self.columns::<S, K, STRIDE, 4>(s, ring, y, channel),
+            _ => self.columns::<S, K, STRIDE, 1>(s, ring, y, channel),
         }
     }
 
@@ -325,107 +396,115 @@ impl Part<'_> {
     fn columns<S: IntSimd, const K: usize, const STRIDE: usize, const COLUMNS: usize>(
         &self,
         s: S,
-        ring: Ring,
-        row: usize,
-        block: usize,
-        v: usize,
-        spill: *mut i32,
+        ring: *const i32,
+        y: usize,
+        channel: usize,
     ) {
-        let Job { conv, layout, .. } = *self.job;
+        let Part { job: Job { conv, .. }, row_sums, .. } = *self.part;
+        let width = self.columns.len();
         let (kernel, stride) = if K == 0 { (conv.kernel, conv.stride) } else { (K, STRIDE) };
-        let channel = self.channels.start + block * BLOCK + v * S::LANES;
+        let (groups, step) = (kernel.div_ceil(S::TAPS), step(S::TAPS, stride));
+        let pitch = self.gathered * S::LANES;
         let padded = conv.starts.len();
-        let pairs = kernel / 2 + 1;
-        // SAFETY: windows of all output columns lie within the woven columns; weights and starts reach to
-        // the end of the block; the spill has room for a row.
+        // SAFETY: the windows of all output columns lie within the gathered rows; weights and starts reach to
+        // the end of the vector; there is room for a row's sums.
         unsafe {
-            let weights = conv.weights.as_ptr().add(2 * (row % 2 * pairs * kernel * padded + channel));
+            let weights = conv.weights.as_ptr().add(channel);
             let start = s.load(conv.starts.as_ptr().add(channel));
-            let lanes = ring.base.add(2 * v * S::LANES);
             let mut x = 0;
-            loop {
-                // The last block overlaps the one before it; sums are written again, unchanged.
-                let at = x.min(layout.width - COLUMNS);
+            while x < width {
+                // The last columns overlap those before them; sums are written again, unchanged.
+                let at = x.min(width - COLUMNS);
                 let mut acc = [start; COLUMNS];
-                for pair in 0..pairs {
-                    let from =
-                        lanes.add((row / 2 + pair) % ring.pairs * ring.pitch + at * stride * 2 * BLOCK);
-                    for kx in 0..kernel {
-                        let w = s.load(weights.add(2 * (pair * kernel + kx) * padded));
+                for ky in 0..kernel {
+                    let from = ring.add((y * stride + ky) % kernel * pitch + at * stride / step * S::LANES);
+                    for group in 0..groups {
+                        let w = s.load(weights.add((ky * groups + group) * padded));
                         for (column, acc) in acc.iter_mut().enumerate() {
-                            let pixels = s.load(from.add((column * stride + kx) * 2 * BLOCK));
-                            *acc = s.dot_pairs(*acc, pixels, w);
+                            let vector = (column * stride + group * S::TAPS) / step;
+                            *acc = s.dot_taps(*acc, s.load(from.add(vector * S::LANES)), w);
                         }
                     }
                 }
                 for (column, acc) in acc.into_iter().enumerate() {
-                    s.store(spill.add((at + column) * BLOCK + v * S::LANES), acc);
+                    s.store(row_sums.add((at + column) * S::LANES), acc);
                 }
                 x += COLUMNS;
-                if x >= layout.width {
-                    return;
-                }
-            }
-        }
-    }
-
-    /// A row's sums become bytes, which are added up.
-    #[inline(always)]
-    fn finish<S: IntSimd>(&self, s: S, y: usize, block: usize, spill: *mut i32, totals: &mut [i32; BLOCK]) {
-        let Job { conv, layout, out, sums, .. } = *self.job;
-        let channel = self.channels.start + block * BLOCK;
-        let count = BLOCK.min(self.channels.end - channel);
-        // SAFETY: the bytes lie behind the row's sums, and those of the spare pixels, in the scratch.
-        let bytes = unsafe { spill.add((layout.width + SPARE) * BLOCK) }.cast::<u8>();
-        let row = FinishRow { s, finish: &conv.finish, channel, spill, bytes, pixels: layout.width };
-        conv.finish.select(row, false);
-        // SAFETY: pixels of this task's rows and channels, of which nobody else writes any; `bytes` holds a
-        // block for each of them.
-        unsafe {
-            let row = out.at(layout.index(self.image, y, 0) + channel);
-            for x in 0..layout.width {
-                let from = std::slice::from_raw_parts(bytes.add(x * BLOCK), BLOCK);
-                copy_few(from, row.add(x * layout.channels), count);
-            }
-            if sums.is_some() {
-                let bytes = std::slice::from_raw_parts(bytes, layout.width * BLOCK);
-                for pixel in bytes.as_chunks::<BLOCK>().0 {
-                    totals.iter_mut().zip(pixel).for_each(|(total, byte)| *total += i32::from(*byte));
-                }
             }
         }
     }
 }
 
-/// The epilogue over one row of a block of channels.
-struct FinishRow<'a, S> {
+/// Neighbouring pixels of `BLOCKS` vectors of channels.
+struct Window<S: IntSimd, const BLOCKS: usize> {
+    taps: [S::I; BLOCKS],
+    /// The next pixel.
+    pixel: *const u8,
+    /// Bytes from a pixel to the next.
+    pitch: usize,
+    /// Pixels behind the next one; after the last, that one again: taps there have no weight.
+    left: usize,
+}
+
+impl<S: IntSimd, const BLOCKS: usize> Window<S, BLOCKS> {
+    /// Moves on by a pixel.
+    ///
+    /// # Safety
+    /// All blocks of the next pixel must be valid for reading, 16 bytes each.
+    #[inline(always)]
+    unsafe fn push(&mut self, s: S) {
+        for (block, taps) in self.taps.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *taps = unsafe { s.push(*taps, self.pixel.add(block * S::LANES)) };
+        }
+        if self.left > 0 {
+            self.left -= 1;
+            self.pixel = self.pixel.wrapping_add(self.pitch);
+        }
+    }
+}
+
+/// The epilogue over one output row of a vector of channels.
+struct Finishing<'a, S> {
     s: S,
     finish: &'a Finish,
-    channel: usize,
-    spill: *const i32,
-    bytes: *mut u8,
-    pixels: usize,
+    /// The first channel, and how many there are.
+    channels: (usize, usize),
+    sums: *const i32,
+    to: *mut u8,
+    pixels: Pixels,
 }
 
-impl<S: IntSimd> WithMap for FinishRow<'_, S> {
+impl<S: IntSimd> WithMap for Finishing<'_, S> {
     #[inline(always)]
     fn with<M: Map>(self, constants: &Constants) {
-        let Self { s, finish, channel, spill, bytes, pixels } = self;
-        // SAFETY: sums and bytes are there for spare pixels, and a step takes four at most;
-        // tables reach to the end of the block.
+        let Self { s, finish, channels: (channel, count), sums, to, pixels: Pixels { pitch, width, .. } } =
+            self;
+        // SAFETY: tables reach to the end of the vector; the row's sums are there, and its pixels may be
+        // written.
         unsafe {
-            let (multipliers, offsets) = (finish.multipliers.as_ptr(), finish.offsets.as_ptr());
-            for i in (0..pixels * BLOCK).step_by(4 * S::LANES) {
-                let mut values = [s.splat(0.0); 4];
-                for (v, value) in values.iter_mut().enumerate() {
-                    let at = i + v * S::LANES;
-                    let n = channel + at % BLOCK;
-                    let sum = s.to_floats(s.load(spill.add(at)));
-                    *value = s.fma(sum, s.load_floats(multipliers.add(n)), s.load_floats(offsets.add(n)));
+            let multiplier = s.load_floats(finish.multipliers.as_ptr().add(channel));
+            let offset = s.load_floats(finish.offsets.as_ptr().add(channel));
+            // Four at a time; behind the last one, that one again.
+            for x in (0..width).step_by(4) {
+                let mut values = [offset; 4];
+                let mut pixels = [to; 4];
+                for (i, (value, pixel)) in values.iter_mut().zip(&mut pixels).enumerate() {
+                    let x = (x + i).min(width - 1);
+                    *pixel = to.add(x * pitch);
+                    *value = s.fma(s.to_floats(s.load(sums.add(x * S::LANES))), multiplier, offset);
                 }
                 M::map(s, &mut values, constants);
-                s.store_bytes(bytes.add(i), [values[0], values[1]]);
-                s.store_bytes(bytes.add(i + 2 * S::LANES), [values[2], values[3]]);
+                let bytes = s.to_bytes(values);
+                if count == S::LANES {
+                    s.store_quarters(pixels, bytes);
+                } else {
+                    let mut all = [0u8; 64];
+                    s.store(all.as_mut_ptr().cast(), bytes);
+                    for (i, pixel) in pixels.into_iter().enumerate() {
+                        copy_few(&all[i * S::LANES..], pixel, count);
+                    }
+                }
             }
         }
     }

@@ -44,7 +44,7 @@ fn run(
     let mut out = vec![1; out_layout.len() + BEHIND];
     let mut view = BytesMut::new(&mut out, out_layout, out_quant);
     let mut scratch = vec![f32::NAN; conv.scratch_len(threads, &layout)];
-    let mut sums = vec![-1; conv.sums_len(&layout)];
+    let mut sums = vec![-1; conv.sums_len(threads, &layout)];
     conv.run(&ThreadPool::new(threads), input, padding, &mut scratch, &mut view, Some(&mut sums));
     let what = format!("{kernel}/{stride} {height}×{width}×{channels} {pad:?} on {}", isa.name());
     assert_eq!(picture(&out, out_layout), expected, "{what}");
@@ -52,7 +52,7 @@ fn run(
     assert!(out[out_layout.len()..].iter().all(|byte| *byte == 1), "{what}: written beyond the end");
 
     let mut means = vec![0.0; images * channels];
-    mean_of_sums(&sums, &layout, out_quant, &mut means);
+    mean_of_sums(threads, &sums, &layout, out_quant, &mut means);
     for (i, mean) in means.iter().enumerate() {
         let (image, c) = (i / channels, i % channels);
         let pixels = expected[image * layout.pixels() * channels..].iter().skip(c).step_by(channels);

@@ -38,15 +38,15 @@ impl IntKernel for QuantiseRow<'_> {
     #[inline(always)]
     fn run<S: IntSimd>(self, s: S) {
         let Self { from, to, quant } = self;
-        let step = 2 * S::LANES;
+        let step = 4 * S::LANES;
         for (from, to) in from.chunks(step).zip(to.chunks_mut(step)) {
             if from.len() == step {
-                // SAFETY: both hold two vectors' lanes.
+                // SAFETY: both hold four vectors' lanes.
                 unsafe { convert(s, from.as_ptr(), to.as_mut_ptr(), quant) };
             } else {
-                let (mut floats, mut bytes) = ([0.0; 32], [0; 32]);
+                let (mut floats, mut bytes) = ([0.0; 64], [0; 64]);
                 floats[..from.len()].copy_from_slice(from);
-                // SAFETY: both hold two of the longest vectors' lanes.
+                // SAFETY: both hold four of the longest vectors' lanes.
                 unsafe { convert(s, floats.as_ptr(), bytes.as_mut_ptr(), quant) };
                 to.copy_from_slice(&bytes[..to.len()]);
             }
@@ -54,14 +54,14 @@ impl IntKernel for QuantiseRow<'_> {
     }
 }
 
-/// Two vectors of floats to bytes.
+/// Four vectors of floats to bytes.
 ///
 /// # Safety
-/// Two vectors' lanes must be valid for reading from `from` and for writing to `to`.
+/// Four vectors' lanes must be valid for reading from `from` and for writing to `to`.
 #[inline(always)]
 unsafe fn convert<S: IntSimd>(s: S, from: *const f32, to: *mut u8, quant: Quant) {
     let (steps, zero) = (s.splat(quant.scale.recip()), s.splat(f32::from(quant.zero)));
-    let mut values = [zero; 2];
+    let mut values = [zero; 4];
     for (v, value) in values.iter_mut().enumerate() {
         // SAFETY: the caller's promise.
         let x = s.fma(unsafe { s.load_floats(from.add(v * S::LANES)) }, steps, zero);
@@ -69,7 +69,7 @@ unsafe fn convert<S: IntSimd>(s: S, from: *const f32, to: *mut u8, quant: Quant)
         *value = s.max(s.min(x, s.splat(1e9)), s.splat(-1e9));
     }
     // SAFETY: the caller's promise.
-    unsafe { s.store_bytes(to, values) }
+    unsafe { s.store(to.cast(), s.to_bytes(values)) }
 }
 
 /// What bytes stand for.
@@ -98,8 +98,8 @@ pub fn gate_scratch_len(layout: &Layout) -> usize {
     2 * layout.images * (layout.channels + BEHIND)
 }
 
-/// Floats behind the last channel: two of the longest vectors.
-const BEHIND: usize = 32;
+/// Floats behind the last channel: four of the longest vectors.
+const BEHIND: usize = 64;
 
 /// `output = input · gate`, the gate one float per image and channel: `[N, C]` (squeeze and excitation).
 ///
@@ -157,19 +157,19 @@ impl IntKernel for GateRow {
     #[inline(always)]
     fn run<S: IntSimd>(self, s: S) {
         let Self { from, to, pixels, channels, .. } = self;
-        let step = 2 * S::LANES;
+        let step = 4 * S::LANES;
         let whole = channels - channels % step;
         // SAFETY: `gate` gives a row of pixels to read (with slack behind) and to write, and tables that
-        // reach two vectors behind the last channel.
+        // reach four vectors behind the last channel.
         unsafe {
             for x in 0..pixels {
                 let (p, q) = (from.add(x * channels), to.add(x * channels));
                 for c in (0..whole).step_by(step) {
-                    s.store_bytes(q.add(c), self.gated(s, p, c));
+                    s.store(q.add(c).cast(), self.gated(s, p, c));
                 }
                 if whole < channels {
-                    let mut rest = [0; 32];
-                    s.store_bytes(rest.as_mut_ptr(), self.gated(s, p, whole));
+                    let mut rest = [0u8; 64];
+                    s.store(rest.as_mut_ptr().cast(), self.gated(s, p, whole));
                     std::ptr::copy_nonoverlapping(rest.as_ptr(), q.add(whole), channels - whole);
                 }
             }
@@ -178,14 +178,14 @@ impl IntKernel for GateRow {
 }
 
 impl GateRow {
-    /// Two vectors of the pixel at `p`, from channel `c` on.
+    /// The gated bytes of the pixel at `p`, from channel `c` on.
     ///
     /// # Safety
-    /// The pixel and the tables must be valid for reading two vectors' lanes from there.
+    /// The pixel and the tables must be valid for reading four vectors' lanes from there.
     #[inline(always)]
-    unsafe fn gated<S: IntSimd>(&self, s: S, p: *const u8, c: usize) -> [S::F; 2] {
+    unsafe fn gated<S: IntSimd>(&self, s: S, p: *const u8, c: usize) -> S::I {
         let [factors, shifts] = self.tables;
-        let mut values = [s.splat(0.0); 2];
+        let mut values = [s.splat(0.0); 4];
         for (v, value) in values.iter_mut().enumerate() {
             let c = c + v * S::LANES;
             // SAFETY: the caller's promise.
@@ -193,17 +193,17 @@ impl GateRow {
                 s.fma(s.load_bytes(p.add(c)), s.load_floats(factors.add(c)), s.load_floats(shifts.add(c)))
             };
         }
-        values
+        s.to_bytes(values)
     }
 }
 
-/// Turns the sums that [`QuantDepthwise::run`](super::QuantDepthwise::run) left for an activation of `layout`
-/// into means, `[N, C]`.
+/// Turns the sums that [`QuantDepthwise::run`](super::QuantDepthwise::run) left with so many threads for an
+/// activation of `layout` into means, `[N, C]`.
 ///
 /// # Panics
 /// When a length does not fit.
-pub fn mean_of_sums(sums: &[i32], layout: &Layout, quant: Quant, means: &mut [f32]) {
-    let (channels, parts) = (layout.channels, parts(layout.height));
+pub fn mean_of_sums(threads: usize, sums: &[i32], layout: &Layout, quant: Quant, means: &mut [f32]) {
+    let (channels, parts) = (layout.channels, parts(threads, layout.height));
     assert_eq!(means.len(), layout.images * channels, "means for {layout:?}");
     let step = quant.scale / layout.pixels() as f32;
     let zero = f32::from(quant.zero) * quant.scale;
@@ -219,26 +219,77 @@ pub fn mean_of_sums(sums: &[i32], layout: &Layout, quant: Quant, means: &mut [f3
 ///
 /// # Panics
 /// When a length does not fit.
-pub fn mean(input: Bytes<'_>, means: &mut [f32]) {
-    let Layout { images, height, width, channels, .. } = input.layout;
+pub fn mean(isa: IntIsa, input: Bytes<'_>, means: &mut [f32]) {
+    let Layout { images, channels, .. } = input.layout;
     assert_eq!(means.len(), images * channels, "means for {:?}", input.layout);
-    let step = input.quant.scale / input.layout.pixels() as f32;
-    let zero = f32::from(input.quant.zero) * input.quant.scale;
     for (image, means) in means.chunks_exact_mut(channels).enumerate() {
-        // Sums of bytes are whole numbers, exact in floats up to 2²⁴: 65 793 pixels of 255.
-        for (block, means) in means.chunks_mut(BLOCK).enumerate() {
-            let mut sums = [0u32; BLOCK];
-            for y in 0..height {
-                let row = &input.data[input.layout.index(image, y, 0)..][..width * channels];
-                for pixel in row.chunks_exact(channels) {
-                    let bytes = &pixel[block * BLOCK..][..means.len()];
-                    sums.iter_mut().zip(bytes).for_each(|(sum, byte)| *sum += u32::from(*byte));
-                }
+        isa.run(Mean { input, image, means });
+    }
+}
+
+struct Mean<'a> {
+    input: Bytes<'a>,
+    image: usize,
+    means: &'a mut [f32],
+}
+
+impl IntKernel for Mean<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: IntSimd>(self, s: S) {
+        let Self { input: Bytes { data, layout, quant }, image, means } = self;
+        let step = quant.scale / layout.pixels() as f32;
+        let zero = f32::from(quant.zero) * quant.scale;
+        // Without a halo, everything is one row.
+        let (rows, width) =
+            if layout.is_dense() { (1, layout.pixels()) } else { (layout.height, layout.width) };
+        for (block, means) in means.chunks_mut(S::LANES).enumerate() {
+            let mut totals = [0; 16];
+            let totals = &mut totals[..means.len()];
+            for y in 0..rows {
+                let first = data[layout.index(image, y, 0) + block * S::LANES..].as_ptr();
+                // SAFETY: a row of the input.
+                unsafe { add_up(s, Pixels { first, pitch: layout.channels, width }, totals) };
             }
-            means.iter_mut().zip(&sums).for_each(|(mean, sum)| *mean = (*sum as f32).mul_add(step, -zero));
+            means.iter_mut().zip(totals).for_each(|(mean, sum)| *mean = (*sum as f32).mul_add(step, -zero));
         }
     }
 }
 
-/// Channels whose sums are in registers.
-const BLOCK: usize = 64;
+/// Some pixels of a row.
+#[derive(Clone, Copy)]
+pub(super) struct Pixels {
+    pub(super) first: *const u8,
+    /// Bytes from one to the next.
+    pub(super) pitch: usize,
+    pub(super) width: usize,
+}
+
+/// Adds the bytes of pixels to `totals`, one a channel.
+///
+/// # Safety
+/// As many bytes of each pixel must be valid for reading.
+#[inline(always)]
+pub(super) unsafe fn add_up<S: IntSimd>(s: S, pixels: Pixels, totals: &mut [i32]) {
+    let mut pixel = pixels.first;
+    // SAFETY: the caller's promise.
+    unsafe {
+        if totals.len() < S::LANES {
+            for _ in 0..pixels.width {
+                let bytes = std::slice::from_raw_parts(pixel, totals.len());
+                totals.iter_mut().zip(bytes).for_each(|(total, byte)| *total += i32::from(*byte));
+                pixel = pixel.wrapping_add(pixels.pitch);
+            }
+            return;
+        }
+        // Whole numbers, exact in floats for up to 65 793 pixels of 255.
+        let (mut sums, mut lanes) = (s.splat(0.0), [0.0; 16]);
+        for _ in 0..pixels.width {
+            sums = s.add(sums, s.load_bytes(pixel));
+            pixel = pixel.wrapping_add(pixels.pitch);
+        }
+        s.store_floats(lanes.as_mut_ptr(), sums);
+        totals.iter_mut().zip(lanes).for_each(|(total, sum)| *total += sum as i32);
+    }
+}

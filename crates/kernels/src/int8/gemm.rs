@@ -4,6 +4,10 @@ use super::epilogue::{Addend, Constants, Finish, Map, Output, WithMap};
 use super::weights::GROUP;
 use crate::isa::int::IntSimd;
 
+/// How many bytes ahead weights are fetched: those of late layers come from memory.
+const AHEAD: usize = 4 << 10;
+/// Bytes in a cache line.
+const LINE: usize = 64;
 /// Rows of the largest tile.
 pub(crate) const MAX_ROWS: usize = 8;
 
@@ -25,16 +29,16 @@ pub(crate) struct Tile {
     pub(crate) rows: usize,
 }
 
-/// Where a tile's sums wait for their epilogue, which reads a row more where their number is odd.
+/// Where a tile's sums wait for their epilogue.
 #[repr(align(64))]
-pub(crate) struct Spill([i32; Self::WIDTH * (MAX_ROWS + 1)]);
+pub(crate) struct Spill([i32; Self::WIDTH * MAX_ROWS]);
 
 impl Spill {
     /// Two of the longest vectors.
     pub(crate) const WIDTH: usize = 32;
 
     pub(crate) fn new() -> Self {
-        Self([0; Self::WIDTH * (MAX_ROWS + 1)])
+        Self([0; Self::WIDTH * MAX_ROWS])
     }
 }
 
@@ -61,6 +65,9 @@ unsafe fn sums<S: IntSimd, const ROWS: usize, const VECTORS: usize>(s: S, tile: 
                 let mut weights = [[first[0]; 2]; VECTORS];
                 for (v, weights) in weights.iter_mut().enumerate() {
                     *weights = [s.load(b.add(v * vector)), s.load(b.add((VECTORS + v) * vector))];
+                }
+                for line in (0..2 * VECTORS * vector).step_by(LINE) {
+                    s.prefetch(b.wrapping_add(AHEAD + line));
                 }
                 for (row, acc) in acc.iter_mut().enumerate() {
                     let p = a.add(row * pitch);
@@ -110,7 +117,7 @@ unsafe fn any_rows<S: IntSimd, const VECTORS: usize>(s: S, tile: &Tile, spill: &
             3 => sums::<S, 3, VECTORS>(s, tile, spill),
             4 => sums::<S, 4, VECTORS>(s, tile, spill),
             // Instruction sets with smaller tiles have no code for larger ones.
-            _ if S::TILE_ROWS[VECTORS - 1] <= 4 => unreachable!("more rows than a tile has"),
+            _ if S::TILE_ROWS <= 4 => unreachable!("more rows than a tile has"),
             5 => sums::<S, 5, VECTORS>(s, tile, spill),
             6 => sums::<S, 6, VECTORS>(s, tile, spill),
             7 => sums::<S, 7, VECTORS>(s, tile, spill),
@@ -122,28 +129,33 @@ unsafe fn any_rows<S: IntSimd, const VECTORS: usize>(s: S, tile: &Tile, spill: &
 /// Where the rows of a tile are written, and what is added to them.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows {
-    /// The first byte of every row of the output; floats are cast.
-    pub(crate) out: [*mut u8; MAX_ROWS],
-    /// The same rows of the residual, if there is one.
-    pub(crate) residual: [*const u8; MAX_ROWS],
+    /// The first row of the output; floats are cast.
+    pub(crate) out: *mut u8,
+    /// Bytes from one to the next.
+    pub(crate) pitch: usize,
+    /// The same row of the residual, if there is one.
+    pub(crate) residual: *const u8,
+    pub(crate) residual_pitch: usize,
     pub(crate) count: usize,
 }
 
-/// Turns the sums in `spill` into the output's rows.
+/// Turns the sums in `spill`, of a panel of 1 or 2 vectors, into the output's rows.
 ///
 /// # Safety
-/// Rows must be valid for writing `columns` values, at most two vectors, from `column` on; residuals for
-/// reading two vectors of bytes there; the tables of `finish` must reach to two vectors from `column` on.
+/// Rows must be valid for writing `columns` values, at most as many as the panel has, from `column` on;
+/// residuals for reading the panel's width of bytes there; the tables of `finish` must reach to two vectors
+/// from `column` on.
 #[inline(always)]
 pub(crate) unsafe fn finish_rows<S: IntSimd>(
     s: S,
     finish: &Finish,
     spill: &Spill,
     rows: &Rows,
+    vectors: usize,
     (column, columns): (usize, usize),
     addend: Option<Addend>,
 ) {
-    let rows = FinishRows { finish, spill, rows, column, columns, addend };
+    let rows = FinishRows { finish, spill, rows, vectors, column, columns, addend };
     finish.select(FinishLoop { s, rows: &rows }, addend.is_some());
 }
 
@@ -151,6 +163,7 @@ struct FinishRows<'a> {
     finish: &'a Finish,
     spill: &'a Spill,
     rows: &'a Rows,
+    vectors: usize,
     column: usize,
     columns: usize,
     addend: Option<Addend>,
@@ -164,88 +177,99 @@ struct FinishLoop<'a, S> {
 impl<S: IntSimd> WithMap for FinishLoop<'_, S> {
     #[inline(always)]
     fn with<M: Map>(self, constants: &Constants) {
-        let FinishRows { finish, columns, addend, .. } = self.rows;
-        let is_whole = *columns == 2 * S::LANES && matches!(finish.output, Output::Bytes(_));
         // SAFETY: `finish_rows`' contract.
         unsafe {
-            match (is_whole, addend.is_some()) {
-                (true, false) => self.rows::<M, true, false>(constants),
-                (true, true) => self.rows::<M, true, true>(constants),
-                (false, _) => self.rows::<M, false, true>(constants),
+            if self.rows.vectors == 1 {
+                self.panel::<M, 1>(constants);
+            } else {
+                self.panel::<M, 2>(constants);
             }
         }
     }
 }
 
 impl<S: IntSimd> FinishLoop<'_, S> {
-    /// The rows of a tile: `WHOLE` where all columns of two vectors are written as bytes; without a residual
-    /// where `ADDED` is false.
+    /// # Safety
+    /// As [`finish_rows`].
+    #[inline(always)]
+    unsafe fn panel<M: Map, const VECTORS: usize>(&self, constants: &Constants) {
+        let FinishRows { finish, columns, addend, .. } = self.rows;
+        let is_whole = *columns == VECTORS * S::LANES && matches!(finish.output, Output::Bytes(_));
+        // SAFETY: the caller's promise.
+        unsafe {
+            match (is_whole, addend.is_some()) {
+                (true, false) => self.rows::<M, VECTORS, true, false>(constants),
+                (true, true) => self.rows::<M, VECTORS, true, true>(constants),
+                (false, _) => self.rows::<M, VECTORS, false, true>(constants),
+            }
+        }
+    }
+
+    /// The rows of a tile of `VECTORS`: `WHOLE` where all their columns are written as bytes; without a
+    /// residual where `ADDED` is false.
     ///
     /// # Safety
     /// As [`finish_rows`].
     #[inline(always)]
-    unsafe fn rows<M: Map, const WHOLE: bool, const ADDED: bool>(&self, constants: &Constants) {
-        let Self { s, rows: FinishRows { finish, spill, rows, column, columns, addend } } = *self;
-        // SAFETY: the caller's promise; there are at most `MAX_ROWS` rows, and the spill has one to spare.
+    unsafe fn rows<M: Map, const VECTORS: usize, const WHOLE: bool, const ADDED: bool>(
+        &self,
+        constants: &Constants,
+    ) {
+        let Self { s, rows: FinishRows { finish, spill, rows, column, columns, addend, .. } } = *self;
+        // SAFETY: the caller's promise; there are at most `MAX_ROWS` rows, for which the spill has room.
         unsafe {
             let multipliers = load_two(s, &finish.multipliers, *column);
             let offsets = load_two(s, &finish.offsets, *column);
-            let (mut out, mut residual) = (rows.out.as_ptr(), rows.residual.as_ptr());
-            let mut sums = spill.0.as_ptr();
-            let mut left = rows.count;
-            // Two rows at a time.
-            while left > 0 {
+            let size_of_output = match finish.output {
+                Output::Bytes(_) => size_of::<u8>(),
+                Output::Floats => size_of::<f32>(),
+            };
+            // Four vectors at a time; behind the last row, that row again.
+            for first in (0..rows.count).step_by(4 / VECTORS) {
+                let row = |i: usize| (first + i).min(rows.count - 1);
                 let mut values = [s.splat(0.0); 4];
                 for (i, value) in values.iter_mut().enumerate() {
-                    let v = i % 2;
-                    let sum = s.load(sums.add(i / 2 * Spill::WIDTH + v * S::LANES));
-                    *value = s.fma(s.to_floats(sum), multipliers[v], offsets[v]);
+                    let v = i % VECTORS;
+                    let at = row(i / VECTORS) * Spill::WIDTH + v * S::LANES;
+                    let sum = s.to_floats(s.load(spill.0.as_ptr().add(at)));
+                    *value = s.fma(sum, multipliers[v], offsets[v]);
                 }
                 M::map(s, &mut values, constants);
-                let count = left.min(2);
-                for i in 0..2 {
-                    if i == count {
-                        break;
-                    }
-                    let mut values = [values[2 * i], values[2 * i + 1]];
-                    if ADDED && let Some(Addend { ratio, shift }) = *addend {
-                        for (v, value) in values.iter_mut().enumerate() {
-                            let bytes = s.load_bytes((*residual.add(i)).add(column + v * S::LANES));
-                            *value = s.add(s.fma(bytes, s.splat(ratio), s.splat(shift)), *value);
-                        }
-                    }
-                    let to = *out.add(i);
-                    if WHOLE {
-                        s.store_bytes(to.add(*column), values);
-                    } else {
-                        write_some(s, finish.output, to, (*column, *columns), values);
+                if ADDED && let Some(Addend { ratio, shift }) = *addend {
+                    for (i, value) in values.iter_mut().enumerate() {
+                        let at = column + i % VECTORS * S::LANES;
+                        let residual = rows.residual.add(row(i / VECTORS) * rows.residual_pitch);
+                        let bytes = s.load_bytes(residual.add(at));
+                        *value = s.add(s.fma(bytes, s.splat(ratio), s.splat(shift)), *value);
                     }
                 }
-                (out, residual) = (out.add(count), residual.add(count));
-                sums = sums.add(count * Spill::WIDTH);
-                left -= count;
+                let to = |i: usize| rows.out.wrapping_add(row(i) * rows.pitch + *column * size_of_output);
+                match finish.output {
+                    Output::Bytes(_) if WHOLE && VECTORS == 2 => {
+                        s.store_halves([to(0), to(1)], s.to_bytes(values));
+                    }
+                    Output::Bytes(_) if WHOLE => {
+                        s.store_quarters([to(0), to(1), to(2), to(3)], s.to_bytes(values));
+                    }
+                    Output::Bytes(_) => {
+                        let mut bytes = [0u8; 2 * Spill::WIDTH];
+                        s.store(bytes.as_mut_ptr().cast(), s.to_bytes(values));
+                        for i in 0..4 / VECTORS {
+                            copy_few(&bytes[i * VECTORS * S::LANES..], to(i), *columns);
+                        }
+                    }
+                    Output::Floats => {
+                        let mut floats = [0.0f32; 2 * Spill::WIDTH];
+                        for (i, value) in values.into_iter().enumerate() {
+                            s.store_floats(floats.as_mut_ptr().add(i * S::LANES), value);
+                        }
+                        for i in 0..4 / VECTORS {
+                            let from = floats.as_ptr().add(i * VECTORS * S::LANES);
+                            std::ptr::copy_nonoverlapping(from, to(i).cast(), *columns);
+                        }
+                    }
+                }
             }
-        }
-    }
-}
-
-/// Writes some columns of a row.
-///
-/// # Safety
-/// The columns of the output's row `to` must be valid for writing, at most two vectors' lanes.
-#[inline(always)]
-unsafe fn write_some<S: IntSimd>(
-    s: S,
-    output: Output,
-    to: *mut u8,
-    (column, columns): (usize, usize),
-    values: [S::F; 2],
-) {
-    // SAFETY: the caller's promise; the rows of floats are floats.
-    unsafe {
-        match output {
-            Output::Bytes(_) => write_bytes(s, to.add(column), columns, values),
-            Output::Floats => write_floats(s, to.cast::<f32>().add(column), columns, values),
         }
     }
 }
@@ -260,19 +284,7 @@ unsafe fn load_two<S: IntSimd>(s: S, table: &[f32], at: usize) -> [S::F; 2] {
     unsafe { [s.load_floats(table.as_ptr().add(at)), s.load_floats(table.as_ptr().add(at + S::LANES))] }
 }
 
-/// # Safety
-/// `to` must be valid for writing `columns` bytes, at most two vectors' lanes.
-#[inline(always)]
-unsafe fn write_bytes<S: IntSimd>(s: S, to: *mut u8, columns: usize, values: [S::F; 2]) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut bytes = [0u8; Spill::WIDTH];
-        s.store_bytes(bytes.as_mut_ptr(), values);
-        copy_few(&bytes, to, columns);
-    }
-}
-
-/// Copies `count` bytes; eight, the most frequent number, at once.
+/// Copies `count` bytes; the most frequent numbers without a call.
 ///
 /// # Safety
 /// `to` must be valid for writing `count` bytes, at most as many as there are.
@@ -281,22 +293,10 @@ pub(crate) unsafe fn copy_few(from: &[u8], to: *mut u8, count: usize) {
     // SAFETY: the caller's promise.
     unsafe {
         match count {
+            24 => to.cast::<[u8; 24]>().write(from.as_ptr().cast::<[u8; 24]>().read()),
             16 => to.cast::<[u8; 16]>().write(from.as_ptr().cast::<[u8; 16]>().read()),
             8 => to.cast::<[u8; 8]>().write(from.as_ptr().cast::<[u8; 8]>().read()),
             _ => std::ptr::copy_nonoverlapping(from.as_ptr(), to, count),
         }
-    }
-}
-
-/// # Safety
-/// `to` must be valid for writing `columns` floats, at most two vectors' lanes.
-#[inline(always)]
-unsafe fn write_floats<S: IntSimd>(s: S, to: *mut f32, columns: usize, values: [S::F; 2]) {
-    let mut floats = [0.0; Spill::WIDTH];
-    // SAFETY: the caller's promise; `floats` has room for two of the longest vectors.
-    unsafe {
-        s.store_floats(floats.as_mut_ptr(), values[0]);
-        s.store_floats(floats.as_mut_ptr().add(S::LANES), values[1]);
-        std::ptr::copy_nonoverlapping(floats.as_ptr(), to, columns);
     }
 }

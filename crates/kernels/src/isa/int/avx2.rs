@@ -11,7 +11,8 @@ impl IntSimd for Avx2 {
     type I = __m256i;
     type F = __m256;
     const LANES: usize = 8;
-    const TILE_ROWS: [usize; 2] = [4, 4];
+    const TILE_ROWS: usize = 4;
+    const TAPS: usize = 2;
 
     fn vectorize<K: IntKernel>(self, kernel: K) -> K::Output {
         #[target_feature(enable = "avx2,fma")]
@@ -33,9 +34,33 @@ impl IntSimd for Avx2 {
     }
 
     #[inline(always)]
-    fn dot_pairs(self, acc: __m256i, a: __m256i, b: __m256i) -> __m256i {
+    unsafe fn push(self, taps: __m256i, p: *const u8) -> __m256i {
+        /// For a shuffle: zeros, but for byte 0 as the third, the low half of the second integer.
+        const LAST: i32 = 0x8000_8080_u32 as i32;
+        /// The next byte instead.
+        const LANE: i32 = 1 << 16;
         // SAFETY: see above.
-        unsafe { _mm256_add_epi32(acc, _mm256_madd_epi16(a, b)) }
+        unsafe {
+            let pixel = _mm256_broadcastsi128_si256(_mm_loadu_si128(p.cast()));
+            // The bytes of its own lanes in each half, as their second integers.
+            let last = _mm256_setr_epi32(
+                LAST,
+                LAST + LANE,
+                LAST + 2 * LANE,
+                LAST + 3 * LANE,
+                LAST + 4 * LANE,
+                LAST + 5 * LANE,
+                LAST + 6 * LANE,
+                LAST + 7 * LANE,
+            );
+            _mm256_or_si256(_mm256_srli_epi32::<16>(taps), _mm256_shuffle_epi8(pixel, last))
+        }
+    }
+
+    #[inline(always)]
+    fn dot_taps(self, acc: __m256i, taps: __m256i, weights: __m256i) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_add_epi32(acc, _mm256_madd_epi16(taps, weights)) }
     }
 
     #[inline(always)]
@@ -51,19 +76,41 @@ impl IntSimd for Avx2 {
     }
 
     #[inline(always)]
+    fn prefetch<T>(self, p: *const T) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+
+    #[inline(always)]
+    fn prefetch_write<T>(self, p: *const T) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(p.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn store(self, p: *mut i32, v: __m256i) {
         // SAFETY: see above.
         unsafe { _mm256_storeu_si256(p.cast(), v) }
     }
 
     #[inline(always)]
-    unsafe fn weave(self, a: *const u8, b: *const u8, to: *mut i16) {
+    unsafe fn store_halves(self, to: [*mut u8; 2], bytes: __m256i) {
         // SAFETY: see above.
         unsafe {
-            let (a, b) = (_mm_loadu_si128(a.cast()), _mm_loadu_si128(b.cast()));
-            let to = to.cast::<__m256i>();
-            _mm256_storeu_si256(to, _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b)));
-            _mm256_storeu_si256(to.add(1), _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(a, b)));
+            _mm_storeu_si128(to[0].cast(), _mm256_castsi256_si128(bytes));
+            _mm_storeu_si128(to[1].cast(), _mm256_extracti128_si256::<1>(bytes));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_quarters(self, to: [*mut u8; 4], bytes: __m256i) {
+        // SAFETY: see above.
+        unsafe {
+            let [low, high] = [_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes)];
+            _mm_storel_epi64(to[0].cast(), low);
+            _mm_storeh_pd(to[1].cast(), _mm_castsi128_pd(low));
+            _mm_storel_epi64(to[2].cast(), high);
+            _mm_storeh_pd(to[3].cast(), _mm_castsi128_pd(high));
         }
     }
 
@@ -128,14 +175,16 @@ impl IntSimd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn store_bytes(self, p: *mut u8, v: [__m256; 2]) {
+    fn to_bytes(self, v: [__m256; 4]) -> __m256i {
         // SAFETY: see above.
         unsafe {
-            let words = _mm256_packs_epi32(_mm256_cvtps_epi32(v[0]), _mm256_cvtps_epi32(v[1]));
-            // Packing works in halves; this puts the quarters in order.
-            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
-            let bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
-            _mm_storeu_si128(p.cast(), bytes);
+            let words = [
+                _mm256_packs_epi32(_mm256_cvtps_epi32(v[0]), _mm256_cvtps_epi32(v[1])),
+                _mm256_packs_epi32(_mm256_cvtps_epi32(v[2]), _mm256_cvtps_epi32(v[3])),
+            ];
+            // Packing works in halves; this puts them in order.
+            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+            _mm256_permutevar8x32_epi32(_mm256_packus_epi16(words[0], words[1]), order)
         }
     }
 }

@@ -1,4 +1,4 @@
-//! AVX-512 with VNNI: four products of bytes, or two of 16 bits, are added at once.
+//! AVX-512 with VNNI: four products of bytes are added at once.
 
 use std::arch::x86_64::*;
 
@@ -21,7 +21,8 @@ impl IntSimd for Avx512Vnni {
     type I = __m512i;
     type F = __m512;
     const LANES: usize = 16;
-    const TILE_ROWS: [usize; 2] = [8, 8];
+    const TILE_ROWS: usize = 8;
+    const TAPS: usize = 4;
 
     fn vectorize<K: IntKernel>(self, kernel: K) -> K::Output {
         #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512vnni,avx2,fma")]
@@ -39,9 +40,30 @@ impl IntSimd for Avx512Vnni {
     }
 
     #[inline(always)]
-    fn dot_pairs(self, acc: __m512i, a: __m512i, b: __m512i) -> __m512i {
+    unsafe fn push(self, taps: __m512i, p: *const u8) -> __m512i {
+        /// In each quarter of a vector, the bytes of its own lanes, as the last of these.
+        static LAST: [u8; 64] = {
+            let mut places = [0; 64];
+            let mut lane = 0;
+            while lane < 16 {
+                places[4 * lane + 3] = lane as u8;
+                lane += 1;
+            }
+            places
+        };
+        const IS_LAST: u64 = 0x8888_8888_8888_8888;
         // SAFETY: see above.
-        unsafe { _mm512_dpwssd_epi32(acc, a, b) }
+        unsafe {
+            let pixel = _mm512_broadcast_i32x4(_mm_loadu_si128(p.cast()));
+            let last = _mm512_loadu_si512(LAST.as_ptr().cast());
+            _mm512_mask_shuffle_epi8(_mm512_srli_epi32::<8>(taps), IS_LAST, pixel, last)
+        }
+    }
+
+    #[inline(always)]
+    fn dot_taps(self, acc: __m512i, taps: __m512i, weights: __m512i) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_dpbusd_epi32(acc, taps, weights) }
     }
 
     #[inline(always)]
@@ -57,19 +79,40 @@ impl IntSimd for Avx512Vnni {
     }
 
     #[inline(always)]
+    fn prefetch<T>(self, p: *const T) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+
+    #[inline(always)]
+    fn prefetch_write<T>(self, p: *const T) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(p.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn store(self, p: *mut i32, v: __m512i) {
         // SAFETY: see above.
         unsafe { _mm512_storeu_si512(p.cast(), v) }
     }
 
     #[inline(always)]
-    unsafe fn weave(self, a: *const u8, b: *const u8, to: *mut i16) {
+    unsafe fn store_halves(self, to: [*mut u8; 2], bytes: __m512i) {
         // SAFETY: see above.
         unsafe {
-            let (a, b) = (_mm_loadu_si128(a.cast()), _mm_loadu_si128(b.cast()));
-            let to = to.cast::<__m256i>();
-            _mm256_storeu_si256(to, _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b)));
-            _mm256_storeu_si256(to.add(1), _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(a, b)));
+            _mm256_storeu_si256(to[0].cast(), _mm512_castsi512_si256(bytes));
+            _mm256_storeu_si256(to[1].cast(), _mm512_extracti64x4_epi64::<1>(bytes));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_quarters(self, to: [*mut u8; 4], bytes: __m512i) {
+        // SAFETY: see above.
+        unsafe {
+            _mm_storeu_si128(to[0].cast(), _mm512_castsi512_si128(bytes));
+            _mm_storeu_si128(to[1].cast(), _mm512_extracti32x4_epi32::<1>(bytes));
+            _mm_storeu_si128(to[2].cast(), _mm512_extracti32x4_epi32::<2>(bytes));
+            _mm_storeu_si128(to[3].cast(), _mm512_extracti32x4_epi32::<3>(bytes));
         }
     }
 
@@ -134,13 +177,16 @@ impl IntSimd for Avx512Vnni {
     }
 
     #[inline(always)]
-    unsafe fn store_bytes(self, p: *mut u8, v: [__m512; 2]) {
-        for (i, v) in v.into_iter().enumerate() {
-            // SAFETY: see above. What is below zero would narrow to 255.
-            unsafe {
-                let ints = _mm512_max_epi32(_mm512_cvtps_epi32(v), _mm512_setzero_si512());
-                _mm_storeu_si128(p.add(16 * i).cast(), _mm512_cvtusepi32_epi8(ints));
-            }
+    fn to_bytes(self, v: [__m512; 4]) -> __m512i {
+        // SAFETY: see above.
+        unsafe {
+            let words = [
+                _mm512_packs_epi32(_mm512_cvtps_epi32(v[0]), _mm512_cvtps_epi32(v[1])),
+                _mm512_packs_epi32(_mm512_cvtps_epi32(v[2]), _mm512_cvtps_epi32(v[3])),
+            ];
+            // Packing works in quarters; this puts them in order.
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            _mm512_permutexvar_epi32(order, _mm512_packus_epi16(words[0], words[1]))
         }
     }
 }

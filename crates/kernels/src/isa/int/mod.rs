@@ -21,8 +21,11 @@ pub trait IntSimd: Copy + Send + Sync + 'static {
     type F: Copy;
     /// 32-bit integers in a vector.
     const LANES: usize;
-    /// Rows of a matrix product's register tile that is 1 or 2 vectors wide; at most 8.
-    const TILE_ROWS: [usize; 2];
+    /// Rows of a matrix product's register tile that is two vectors wide; at most 8.
+    const TILE_ROWS: usize;
+    /// Neighbouring pixels that a lane of [`push`](IntSimd::push) holds: four bytes, or two integers of 16
+    /// bits where bytes have no sums of 32 bits.
+    const TAPS: usize;
 
     /// Runs `kernel` in a function compiled for this instruction set.
     fn vectorize<K: IntKernel>(self, kernel: K) -> K::Output;
@@ -33,8 +36,14 @@ pub trait IntSimd: Copy + Send + Sync + 'static {
     /// Where 16-bit sums would saturate on the way, they must not: the bytes of `b` obey
     /// [`fits`](crate::int8::fits).
     fn dot_bytes(self, acc: Self::I, a: [Self::I; 2], b: [Self::I; 2]) -> Self::I;
-    /// Each lane of `acc` plus the products of its two 16-bit integers in `a` with those in `b`.
-    fn dot_pairs(self, acc: Self::I, a: Self::I, b: Self::I) -> Self::I;
+    /// Moves on by a pixel: every lane loses the first of its [`IntSimd::TAPS`] and gets its own of the bytes
+    /// at `p` as the last.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading 16 bytes.
+    unsafe fn push(self, taps: Self::I, p: *const u8) -> Self::I;
+    /// Each lane of `acc` plus the products of its `taps` with those of `weights`, which are signed.
+    fn dot_taps(self, acc: Self::I, taps: Self::I, weights: Self::I) -> Self::I;
     /// The same four bytes in every lane.
     ///
     /// # Safety
@@ -45,16 +54,25 @@ pub trait IntSimd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `p` must be valid for reading a vector.
     unsafe fn load<T>(self, p: *const T) -> Self::I;
+    /// Asks for the cache line at `p`, which need not be valid.
+    fn prefetch<T>(self, p: *const T);
+    /// Asks for the cache line at `p`, which need not be valid, to write there.
+    fn prefetch_write<T>(self, p: *const T);
     /// Writes 32-bit integers.
     ///
     /// # Safety
     /// `p` must be valid for writing [`IntSimd::LANES`] of them.
     unsafe fn store(self, p: *mut i32, v: Self::I);
-    /// Sixteen bytes of each row as 16-bit integers, those of `a` and `b` in turn.
+    /// Writes the first half of a vector's bytes at `to[0]`, the others at `to[1]`.
     ///
     /// # Safety
-    /// `a` and `b` must be valid for reading 16 bytes, `to` for writing 32 integers.
-    unsafe fn weave(self, a: *const u8, b: *const u8, to: *mut i16);
+    /// Both must be valid for writing twice [`IntSimd::LANES`] bytes.
+    unsafe fn store_halves(self, to: [*mut u8; 2], bytes: Self::I);
+    /// Writes every quarter of a vector's bytes at its own place; the last of those at the same place stays.
+    ///
+    /// # Safety
+    /// All must be valid for writing [`IntSimd::LANES`] bytes.
+    unsafe fn store_quarters(self, to: [*mut u8; 4], bytes: Self::I);
 
     /// The nearest floats.
     fn to_floats(self, v: Self::I) -> Self::F;
@@ -85,12 +103,9 @@ pub trait IntSimd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `p` must be valid for reading [`IntSimd::LANES`] of them.
     unsafe fn load_bytes(self, p: *const u8) -> Self::F;
-    /// Writes the nearest integers (the even one of two as near), held to 0..=255. Values lie within
-    /// ±2³¹.
-    ///
-    /// # Safety
-    /// `p` must be valid for writing twice [`IntSimd::LANES`] bytes.
-    unsafe fn store_bytes(self, p: *mut u8, v: [Self::F; 2]);
+    /// The nearest integers (the even one of two as near), held to 0..=255, of one vector after the other.
+    /// Values lie within ±2³¹.
+    fn to_bytes(self, v: [Self::F; 4]) -> Self::I;
 }
 
 /// A piece of work written over [`IntSimd`]; `run` must be `#[inline(always)]`.
@@ -164,18 +179,34 @@ impl IntIsa {
         }
     }
 
-    /// 32-bit integers in a vector.
+    /// 32-bit integers in a vector: [`IntSimd::LANES`].
     #[must_use]
     pub fn lanes(self) -> usize {
-        struct Lanes;
-        impl IntKernel for Lanes {
-            type Output = usize;
-            #[inline(always)]
-            fn run<S: IntSimd>(self, _: S) -> usize {
-                S::LANES
-            }
-        }
-        self.run(Lanes)
+        self.run(Shape).0
+    }
+
+    /// [`IntSimd::TAPS`].
+    #[must_use]
+    pub fn taps(self) -> usize {
+        self.run(Shape).1
+    }
+
+    /// [`IntSimd::TILE_ROWS`].
+    #[must_use]
+    pub fn tile_rows(self) -> usize {
+        self.run(Shape).2
+    }
+}
+
+/// Lanes and taps of a vector, and rows of a tile.
+struct Shape;
+
+impl IntKernel for Shape {
+    type Output = (usize, usize, usize);
+
+    #[inline(always)]
+    fn run<S: IntSimd>(self, _: S) -> (usize, usize, usize) {
+        (S::LANES, S::TAPS, S::TILE_ROWS)
     }
 }
 
@@ -193,29 +224,42 @@ mod tests {
         fn run<S: IntSimd>(self, s: S) -> Vec<i64> {
             let bytes: Vec<u8> = (0..64u32).map(|i| (i * 37 + 11) as u8).collect();
             let signed: Vec<i8> = (0..64i32).map(|i| (i % 5 * 13 - 26) as i8).collect();
-            let pairs: Vec<i16> = (0..32i32).map(|i| (i * 917 - 12_000) as i16).collect();
             let (mut ints, mut floats) = (vec![0; 16], vec![0.0; 16]);
-            let mut woven = vec![0; 32];
-            let mut out = vec![0; 32];
+            let mut out = [0u8; 64];
             let mut seen = Vec::new();
             // SAFETY: every buffer holds a vector of sixteen lanes.
             unsafe {
                 let a = [s.load(bytes.as_ptr()), s.splat_bytes(bytes[8..].as_ptr())];
                 let b = [s.load(signed.as_ptr()), s.load(signed.as_ptr())];
                 let start = s.load([7; 16].as_ptr());
-                let sum = s.dot_pairs(s.dot_bytes(start, a, b), b[0], s.load(pairs.as_ptr()));
+                let mut sum = s.dot_bytes(start, a, b);
+                let mut taps = start;
+                let mut weights = [0i32; 16];
+                // Of more pixels than a lane holds, the last ones are left: a product with one of them each.
+                for i in 0..5 {
+                    taps = s.push(taps, bytes[i * 11..].as_ptr());
+                }
+                for tap in 0..2 {
+                    let bits = 32 / S::TAPS;
+                    weights.fill(
+                        ((-100 - tap as i32) & (u32::MAX >> (32 - bits)) as i32) << (32 - bits * (tap + 1)),
+                    );
+                    sum = s.dot_taps(sum, taps, s.load(weights.as_ptr()));
+                }
                 s.store(ints.as_mut_ptr(), sum);
                 seen.extend(ints[..4].iter().map(|&v| i64::from(v)));
-                s.weave(bytes.as_ptr(), bytes[16..].as_ptr(), woven.as_mut_ptr());
-                seen.extend(woven.iter().map(|&v| i64::from(v)));
                 let x = s.fma(s.to_floats(sum), s.splat(0.01), s.load_bytes(bytes.as_ptr()));
                 let y = s.add(s.min(x, s.splat(90.5)), s.abs(s.max(x, s.splat(-3.0))));
                 s.store_floats(floats.as_mut_ptr(), s.fma(y, y, s.load_floats([0.25; 16].as_ptr())));
                 seen.extend(floats[..4].iter().map(|v| i64::from(v.to_bits())));
-                for (low, high) in [(2.5, 3.5), (-1e9, 1e9), (254.5, 255.5), (0.49, f32::NAN)] {
-                    s.store_bytes(out.as_mut_ptr(), [s.splat(low), s.splat(high)]);
-                    seen.extend([out[0], out[S::LANES]].map(i64::from));
-                }
+                let rounded = s.to_bytes([2.5, 3.5, -1e9, 1e9].map(|v| s.splat(v)));
+                s.store_quarters([0, 1, 2, 3].map(|i| out[16 * i..].as_mut_ptr()), rounded);
+                seen.extend([0, 16, 32, 48].map(|i| i64::from(out[i])));
+                let rounded = s.to_bytes([254.5, 255.5, 0.49, f32::NAN].map(|v| s.splat(v)));
+                s.store_halves([0, 32].map(|i| out[i..].as_mut_ptr()), rounded);
+                seen.extend([0, S::LANES, 32, 32 + S::LANES].map(|i| i64::from(out[i])));
+                s.store(out.as_mut_ptr().cast(), s.to_bytes([x, y, x, y]));
+                seen.extend([0, S::LANES, 2 * S::LANES + 1, 3 * S::LANES + 3].map(|i| i64::from(out[i])));
             }
             seen
         }
@@ -224,7 +268,7 @@ mod tests {
     #[test]
     fn every_instruction_set_computes_the_same_bits() {
         let expected = IntIsa::of(Isa::Portable(super::super::Portable)).run(Exercise);
-        assert_eq!(expected[expected.len() - 8..], [2, 4, 0, 255, 254, 255, 0, 0]);
+        assert_eq!(expected[expected.len() - 12..expected.len() - 4], [2, 4, 0, 255, 254, 255, 0, 0]);
         for isa in IntIsa::available() {
             assert_eq!(isa.run(Exercise), expected, "{}", isa.name());
         }

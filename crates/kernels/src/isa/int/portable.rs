@@ -22,7 +22,8 @@ impl IntSimd for Portable {
     type I = Bytes;
     type F = [f32; LANES];
     const LANES: usize = LANES;
-    const TILE_ROWS: [usize; 2] = [4, 4];
+    const TILE_ROWS: usize = 4;
+    const TAPS: usize = 4;
 
     fn vectorize<K: IntKernel>(self, kernel: K) -> K::Output {
         kernel.run(self)
@@ -30,21 +31,21 @@ impl IntSimd for Portable {
 
     #[inline(always)]
     fn dot_bytes(self, acc: Bytes, a: [Bytes; 2], b: [Bytes; 2]) -> Bytes {
-        let mut sums = ints(acc);
-        for (a, b) in a.iter().zip(&b) {
-            for i in 0..4 * LANES {
-                sums[i / 4] = sums[i / 4].wrapping_add(i32::from(a[i]) * i32::from(b[i] as i8));
-            }
-        }
-        bytes(sums)
+        self.dot_taps(self.dot_taps(acc, a[0], b[0]), a[1], b[1])
     }
 
     #[inline(always)]
-    fn dot_pairs(self, acc: Bytes, a: Bytes, b: Bytes) -> Bytes {
-        let word = |v: &Bytes, i: usize| i32::from(i16::from_le_bytes([v[2 * i], v[2 * i + 1]]));
+    unsafe fn push(self, taps: Bytes, p: *const u8) -> Bytes {
+        // SAFETY: the caller's promise.
+        let pixel = unsafe { p.cast::<[u8; LANES]>().read() };
+        std::array::from_fn(|i| if i % 4 == 3 { pixel[i / 4] } else { taps[i + 1] })
+    }
+
+    #[inline(always)]
+    fn dot_taps(self, acc: Bytes, taps: Bytes, weights: Bytes) -> Bytes {
         let mut sums = ints(acc);
-        for i in 0..2 * LANES {
-            sums[i / 2] = sums[i / 2].wrapping_add(word(&a, i) * word(&b, i));
+        for i in 0..4 * LANES {
+            sums[i / 4] += i32::from(taps[i]) * i32::from(weights[i] as i8);
         }
         bytes(sums)
     }
@@ -63,19 +64,30 @@ impl IntSimd for Portable {
     }
 
     #[inline(always)]
+    fn prefetch<T>(self, _: *const T) {}
+
+    #[inline(always)]
+    fn prefetch_write<T>(self, _: *const T) {}
+
+    #[inline(always)]
     unsafe fn store(self, p: *mut i32, v: Bytes) {
         // SAFETY: the caller's promise; bytes need no alignment.
         unsafe { p.cast::<Bytes>().write(v) }
     }
 
     #[inline(always)]
-    unsafe fn weave(self, a: *const u8, b: *const u8, to: *mut i16) {
-        for i in 0..16 {
+    unsafe fn store_halves(self, to: [*mut u8; 2], bytes: Bytes) {
+        for (to, half) in to.into_iter().zip(bytes.as_chunks::<{ 2 * LANES }>().0) {
             // SAFETY: the caller's promise.
-            unsafe {
-                to.add(2 * i).write(i16::from(*a.add(i)));
-                to.add(2 * i + 1).write(i16::from(*b.add(i)));
-            }
+            unsafe { to.cast::<[u8; 2 * LANES]>().write(*half) };
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_quarters(self, to: [*mut u8; 4], bytes: Bytes) {
+        for (to, quarter) in to.into_iter().zip(bytes.as_chunks::<LANES>().0) {
+            // SAFETY: the caller's promise.
+            unsafe { to.cast::<[u8; LANES]>().write(*quarter) };
         }
     }
 
@@ -134,9 +146,7 @@ impl IntSimd for Portable {
     }
 
     #[inline(always)]
-    unsafe fn store_bytes(self, p: *mut u8, v: [Self::F; 2]) {
-        let byte = |i: usize| v[i / LANES][i % LANES].round_ties_even() as u8;
-        // SAFETY: the caller's promise.
-        unsafe { p.cast::<[u8; 2 * LANES]>().write(std::array::from_fn(byte)) }
+    fn to_bytes(self, v: [Self::F; 4]) -> Bytes {
+        std::array::from_fn(|i| v[i / LANES][i % LANES].round_ties_even() as u8)
     }
 }
