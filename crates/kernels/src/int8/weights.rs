@@ -87,6 +87,7 @@ impl QuantWeights {
                 }
                 scale *= STEP;
             }
+            balance(row, scale, &mut quantised.values[start..], &fits);
             quantised.scales.push(scale);
         }
         quantised
@@ -97,6 +98,30 @@ impl QuantWeights {
     pub fn row(&self, output: usize) -> &[i8] {
         let len = self.values.len() / self.scales.len();
         &self.values[output * len..(output + 1) * len]
+    }
+}
+
+/// Rounds a few of a row's weights the other way, those that are nearest to the middle, until the row's sum is the
+/// nearest to what it was: what a convolution reads is alike in places that lie side by side, and positive behind
+/// most activations, so that errors of one sign would add up.
+fn balance(row: &[f32], scale: f32, values: &mut [i8], fits: impl Fn(&[i8]) -> bool) {
+    let error = |i: usize, value: i8| f32::from(value) - row[i] / scale;
+    let mut total: f32 = values.iter().enumerate().map(|(i, value)| error(i, *value)).sum();
+    let sign = total.signum();
+    let mut candidates: Vec<(f32, usize)> =
+        (0..row.len()).map(|i| (sign * error(i, values[i]), i)).filter(|(error, _)| *error > 0.0).collect();
+    candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
+    for (_, i) in candidates {
+        if sign * total <= 0.5 {
+            return;
+        }
+        let nearest = values[i];
+        values[i] = nearest.saturating_sub(sign as i8).max(-127);
+        if fits(values) {
+            total -= f32::from(nearest) - f32::from(values[i]);
+        } else {
+            values[i] = nearest;
+        }
     }
 }
 
@@ -117,10 +142,20 @@ mod tests {
             assert!(fits(&summed.values), "row {i}");
             assert!(free.scales[0] <= summed.scales[0]);
             for (weight, (a, b)) in row.iter().zip(summed.values.iter().zip(&free.values)) {
-                assert!((weight - f32::from(*a) * summed.scales[0]).abs() <= 0.501 * summed.scales[0]);
-                assert!((weight - f32::from(*b) * free.scales[0]).abs() <= 0.501 * free.scales[0]);
+                assert!((weight - f32::from(*a) * summed.scales[0]).abs() <= summed.scales[0]);
+                assert!((weight - f32::from(*b) * free.scales[0]).abs() <= free.scales[0]);
             }
+            let sum: f32 = row.iter().sum();
+            let rounded: f32 = free.values.iter().map(|value| f32::from(*value) * free.scales[0]).sum();
+            assert!((sum - rounded).abs() <= 0.51 * free.scales[0], "row {i} sums to {rounded}, not {sum}");
         }
+    }
+
+    #[test]
+    fn zeros_stay_zeros() {
+        let row = [0.3, 0.0, 0.3, 0.0, 0.3, 0.0, 1.0, 0.0, 0.3];
+        let values = QuantWeights::free(std::iter::once(&row[..])).values;
+        assert!(row.iter().zip(&values).all(|(weight, value)| (*weight == 0.0) == (*value == 0)));
     }
 
     #[test]
