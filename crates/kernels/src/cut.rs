@@ -14,14 +14,16 @@ pub(crate) struct Product {
     pub(crate) panels: usize,
     /// Vectors of the last panel.
     pub(crate) last: usize,
+    /// What a tile, and what a span of pixels costs beside the arithmetic, as much as so many of a tile's rows:
+    /// reading panels.
+    pub(crate) per_tile: f32,
+    pub(crate) per_span: f32,
     /// Tasks that are worth their start.
     pub(crate) tasks: usize,
 }
 
 /// No thread gets more tasks of a product.
 const ROUNDS: usize = 8;
-/// What a tile costs beside its arithmetic, as much as so many of its rows: reading its panels.
-const READ: f32 = 2.0;
 
 impl Product {
     /// Into how many spans of pixels and parts of panels to cut it, so that threads end early.
@@ -49,20 +51,21 @@ impl Product {
 
     /// How long it takes when it is cut like this, in rows against a vector.
     fn time(&self, threads: usize, spans: usize, parts: usize) -> f32 {
-        let Self { runs, run, tile_rows, panels, last, .. } = *self;
+        let Self { runs, run, tile_rows, panels, last, per_tile, per_span, .. } = *self;
         let (rows, count) = match runs {
             1 => (run.div_ceil(spans), 1),
             count => (run, count.div_ceil(spans)),
         };
         let panel = |vectors: usize| {
             let tiles = rows.div_ceil(tile_rows[vectors - 1]);
-            vectors as f32 * (rows as f32 + READ * tiles as f32)
+            let pixels = count as f32 * (rows as f32 + per_tile * tiles as f32);
+            vectors as f32 * (pixels + per_span)
         };
         // The last part is never shorter than others, but its last panel may be.
         let is_alone = parts == 1 || panels % parts == 1;
         let in_part = panels.div_ceil(parts);
         let longest = (in_part - 1) as f32 * panel(2) + panel(if is_alone { last } else { 2 });
-        pool::time(threads, spans * parts, count as f32 * longest)
+        pool::time(threads, spans * parts, longest)
     }
 }
 
@@ -71,7 +74,8 @@ mod tests {
     use super::*;
 
     fn product(runs: usize, run: usize, panels: usize, last: usize) -> Product {
-        Product { runs, run, tile_rows: [14, 14, 9, 6], panels, last, tasks: 100 }
+        let tile_rows = [14, 14, 9, 6];
+        Product { runs, run, tile_rows, panels, last, per_tile: 2.0, per_span: 0.0, tasks: 100 }
     }
 
     #[test]

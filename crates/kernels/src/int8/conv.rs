@@ -5,7 +5,8 @@ use std::ops::Range;
 use effigy_tensor::AlignedBuf;
 
 use super::epilogue::{Addend, Finish, Output, Residual};
-use super::gemm::{MAX_ROWS, Rows, Spill, Tile, finish_rows, run_tile};
+use super::finish::{Columns, Rows, finish_rows};
+use super::gemm::{MAX_ROWS, Spill, Tile, run_tile};
 use super::weights::{GROUP, QuantWeights};
 use super::{Bytes, BytesMut, Quant, Shared, bytes_of_mut, clear_halo};
 use crate::conv::ConvShape;
@@ -160,6 +161,9 @@ impl QuantConv {
             tile_rows: [self.isa.tile_rows(); 4],
             panels: self.panels.len(),
             last: self.panels[self.panels.len() - 1].vectors,
+            // All tiles of a span find a panel in the first-level cache.
+            per_tile: 1.0,
+            per_span: 8.0,
             tasks: pixels * self.starts.len() * self.depth() / TASK_MACS,
         };
         let (spans, parts) = product.spans_and_parts(pool.threads());
@@ -348,7 +352,8 @@ impl Job<'_> {
                 rows: rows.count,
             };
             run_tile(s, vectors, &tile, spill);
-            finish_rows(s, &conv.finish, spill, rows, vectors, (column, columns), *addend);
+            let columns = Columns { first: column, count: columns, vectors };
+            finish_rows(s, &conv.finish, spill.sums(S::LANES), rows, columns, *addend);
         }
     }
 }

@@ -4,8 +4,8 @@
 use std::ops::Range;
 
 use super::elementwise::{Pixels, add_up};
-use super::epilogue::{Constants, Finish, Map, Output, WithMap};
-use super::gemm::copy_few;
+use super::epilogue::{Finish, Output};
+use super::finish::{Columns, Rows, Sums, finish_rows};
 use super::weights::QuantWeights;
 use super::{Bytes, BytesMut, Quant, Shared};
 use crate::epilogue::Activation;
@@ -109,9 +109,9 @@ impl QuantDepthwise {
         threads * self.thread_scratch(output)
     }
 
-    /// From a thread's rings and sums of a row to those of the next, in 32-bit lanes.
+    /// From a thread's rings, and sums of a row of four vectors, to those of the next, in 32-bit lanes.
     fn thread_scratch(&self, output: &Layout) -> usize {
-        apart(self.blocks(output) * self.ring_len(output) + STRIP * self.isa.lanes())
+        apart(self.blocks(output) * self.ring_len(output) + 4 * STRIP * self.isa.lanes())
     }
 
     /// Length of `sums` for an output of this layout: `[N, parts, C]`.
@@ -233,7 +233,7 @@ struct Part<'a> {
     /// A ring of gathered rows for every vector of channels: padded row r lies at place r mod `kernel`.
     rings: *mut i32,
     ring_len: usize,
-    /// The sums of an output row of a vector of channels.
+    /// The sums of an output row of a strip, of four vectors of channels.
     row_sums: *mut i32,
 }
 
@@ -287,8 +287,8 @@ impl Strip<'_> {
     /// All rows; bytes are added to `totals` where their sums are wanted.
     #[inline(always)]
     fn rows<S: IntSimd, const K: usize, const STRIDE: usize>(&self, s: S, totals: &mut [i32; TASK_CHANNELS]) {
-        let Part { job, image, row_part, row_parts, ref channels, rings, ring_len, row_sums } = *self.part;
-        let Job { conv, layout, out, sums, .. } = *job;
+        let Part { job, row_part, row_parts, ref channels, rings, ring_len, row_sums, .. } = *self.part;
+        let Job { conv, layout, .. } = *job;
         let stride = if K == 0 { conv.stride } else { STRIDE };
         // Padded input rows; one is gathered when it is needed first.
         let mut gathered = 0;
@@ -298,29 +298,18 @@ impl Strip<'_> {
                 self.gather_blocks(s, row);
             }
             gathered = needed.end;
-            for (block, totals) in totals.chunks_exact_mut(S::LANES).enumerate() {
-                let channel = channels.start + block * S::LANES;
-                if channel >= channels.end {
-                    break;
+            for first in (0..channels.len()).step_by(4 * S::LANES) {
+                let rings = rings.wrapping_add(first / S::LANES * ring_len);
+                let channels =
+                    channels.start + first..channels.end.min(channels.start + first + 4 * S::LANES);
+                for block in 0..channels.len().div_ceil(S::LANES) {
+                    let sums = row_sums.wrapping_add(block * STRIP * S::LANES);
+                    let channel = channels.start + block * S::LANES;
+                    self.convolve::<S, K, STRIDE>(s, rings.wrapping_add(block * ring_len), y, channel, sums);
                 }
-                self.convolve::<S, K, STRIDE>(s, rings.wrapping_add(block * ring_len), y, channel);
-                let count = S::LANES.min(channels.end - channel);
-                // SAFETY: a pixel of the output, and of this task's rows and channels.
-                let to = unsafe { out.at(layout.index(image, y, self.columns.start) + channel) };
-                let pixels = Pixels { first: to, pitch: layout.channels, width: self.columns.len() };
-                let finishing = Finishing {
-                    s,
-                    finish: &conv.finish,
-                    channels: (channel, count),
-                    sums: row_sums,
-                    to,
-                    pixels,
-                };
-                conv.finish.select(finishing, false);
-                if sums.is_some() {
-                    // SAFETY: these channels of the pixels have been written, and nobody else writes them.
-                    unsafe { add_up(s, pixels, &mut totals[..count]) };
-                }
+                let finishing = Finishing { strip: self, y, channels, totals: &mut totals[first..] };
+                // A call, so that there is one copy of it for all kernels.
+                s.vectorize(finishing);
             }
         }
     }
@@ -383,12 +372,15 @@ impl Strip<'_> {
         ring: *const i32,
         y: usize,
         channel: usize,
+        sums: *mut i32,
     ) {
         match self.columns.len() {
-            width @ 8.. if width.is_multiple_of(8) => self.columns::<S, K, STRIDE, 8>(s, ring, y, channel),
-            7.. => self.columns::<S, K, STRIDE, 7>(s, ring, y, channel),
-            4.. => self.columns::<S, K, STRIDE, 4>(s, ring, y, channel),
-            _ => self.columns::<S, K, STRIDE, 1>(s, ring, y, channel),
+            width @ 8.. if width.is_multiple_of(8) => {
+                self.columns::<S, K, STRIDE, 8>(s, ring, y, channel, sums)
+            }
+            7.. => self.columns::<S, K, STRIDE, 7>(s, ring, y, channel, sums),
+            4.. => self.columns::<S, K, STRIDE, 4>(s, ring, y, channel, sums),
+            _ => self.columns::<S, K, STRIDE, 1>(s, ring, y, channel, sums),
         }
     }
 
@@ -399,8 +391,9 @@ impl Strip<'_> {
         ring: *const i32,
         y: usize,
         channel: usize,
+        sums: *mut i32,
     ) {
-        let Part { job: Job { conv, .. }, row_sums, .. } = *self.part;
+        let conv = self.part.job.conv;
         let width = self.columns.len();
         let (kernel, stride) = if K == 0 { (conv.kernel, conv.stride) } else { (K, STRIDE) };
         let (groups, step) = (kernel.div_ceil(S::TAPS), step(S::TAPS, stride));
@@ -427,7 +420,7 @@ impl Strip<'_> {
                     }
                 }
                 for (column, acc) in acc.into_iter().enumerate() {
-                    s.store(row_sums.add((at + column) * S::LANES), acc);
+                    s.store(sums.add((at + column) * S::LANES), acc);
                 }
                 x += COLUMNS;
             }
@@ -464,47 +457,51 @@ impl<S: IntSimd, const BLOCKS: usize> Window<S, BLOCKS> {
     }
 }
 
-/// The epilogue over one output row of a vector of channels.
-struct Finishing<'a, S> {
-    s: S,
-    finish: &'a Finish,
-    /// The first channel, and how many there are.
-    channels: (usize, usize),
-    sums: *const i32,
-    to: *mut u8,
-    pixels: Pixels,
+/// The epilogue over one output row of at most four vectors of channels.
+struct Finishing<'a> {
+    strip: &'a Strip<'a>,
+    y: usize,
+    channels: Range<usize>,
+    totals: &'a mut [i32],
 }
 
-impl<S: IntSimd> WithMap for Finishing<'_, S> {
+impl IntKernel for Finishing<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn with<M: Map>(self, constants: &Constants) {
-        let Self { s, finish, channels: (channel, count), sums, to, pixels: Pixels { pitch, width, .. } } =
-            self;
-        // SAFETY: tables reach to the end of the vector; the row's sums are there, and its pixels may be
-        // written.
-        unsafe {
-            let multiplier = s.load_floats(finish.multipliers.as_ptr().add(channel));
-            let offset = s.load_floats(finish.offsets.as_ptr().add(channel));
-            // Four at a time; behind the last one, that one again.
-            for x in (0..width).step_by(4) {
-                let mut values = [offset; 4];
-                let mut pixels = [to; 4];
-                for (i, (value, pixel)) in values.iter_mut().zip(&mut pixels).enumerate() {
-                    let x = (x + i).min(width - 1);
-                    *pixel = to.add(x * pitch);
-                    *value = s.fma(s.to_floats(s.load(sums.add(x * S::LANES))), multiplier, offset);
-                }
-                M::map(s, &mut values, constants);
-                let bytes = s.to_bytes(values);
-                if count == S::LANES {
-                    s.store_quarters(pixels, bytes);
-                } else {
-                    let mut all = [0u8; 64];
-                    s.store(all.as_mut_ptr().cast(), bytes);
-                    for (i, pixel) in pixels.into_iter().enumerate() {
-                        copy_few(&all[i * S::LANES..], pixel, count);
-                    }
-                }
+    fn run<S: IntSimd>(self, s: S) {
+        let Self { strip: Strip { part, columns, .. }, y, channels, totals } = self;
+        let Job { conv, layout, out, sums, .. } = *part.job;
+        let at = layout.index(part.image, y, columns.start);
+        let rows = Rows {
+            // SAFETY: a pixel of the output, and of this task's rows.
+            out: unsafe { out.at(at) },
+            pitch: layout.channels,
+            residual: std::ptr::null(),
+            residual_pitch: 0,
+            count: columns.len(),
+        };
+        let mut first = 0;
+        // Three vectors are two, and one.
+        for vectors in [4, 2, 1] {
+            if channels.len().div_ceil(S::LANES) & vectors == 0 {
+                continue;
+            }
+            let count = (channels.len() - first).min(vectors * S::LANES);
+            let row_sums = part.row_sums.wrapping_add(first * STRIP);
+            let row_sums = Sums { first: row_sums, row: S::LANES, vector: STRIP * S::LANES };
+            let columns = Columns { first: channels.start + first, count, vectors };
+            // SAFETY: the sums of these channels lie there; their pixels are this task's own, and tables reach
+            // to the end of every vector.
+            unsafe { finish_rows(s, &conv.finish, row_sums, &rows, columns, None) };
+            first += count;
+        }
+        if sums.is_some() {
+            for (block, totals) in totals[..channels.len()].chunks_mut(S::LANES).enumerate() {
+                let first = rows.out.wrapping_add(channels.start + block * S::LANES);
+                let pixels = Pixels { first, pitch: rows.pitch, width: rows.count };
+                // SAFETY: these channels of the pixels have been written, and nobody else writes them.
+                unsafe { add_up(s, pixels, totals) };
             }
         }
     }

@@ -4,7 +4,19 @@ use super::depthwise::parts;
 use super::{Bytes, BytesMut, Quant, Shared};
 use crate::isa::int::{IntIsa, IntKernel, IntSimd};
 use crate::layout::{Layout, View, ViewMut};
-use crate::pool::ThreadPool;
+use crate::pool::{ThreadPool, split};
+
+/// Values that a task passes over.
+const TASK_VALUES: usize = 16 << 10;
+
+/// Calls `f` with the image and the number of every row, several of them a task.
+fn each_row(pool: &ThreadPool, layout: &Layout, f: impl Fn(usize, usize) + Sync) {
+    let (rows, len) = (layout.images * layout.height, layout.width * layout.channels);
+    let tasks = (rows * len / TASK_VALUES).clamp(1, rows);
+    pool.run(tasks, |task| {
+        split(rows, tasks, task).for_each(|row| f(row / layout.height, row % layout.height))
+    });
+}
 
 /// Floats as the nearest bytes.
 ///
@@ -17,14 +29,17 @@ pub fn quantise(isa: IntIsa, pool: &ThreadPool, input: View<'_>, output: &mut By
     let quant = output.quant;
     let out = Shared::new(output.data);
     let len = from.width * from.channels;
-    pool.run(from.images * from.height, |row| {
-        let (image, y) = (row / from.height, row % from.height);
+    each_row(pool, &from, |image, y| {
         let values = &input.data[from.index(image, y, 0)..][..len];
         // SAFETY: a row of the output, and this task's own.
         let to = unsafe { std::slice::from_raw_parts_mut(out.at(to.index(image, y, 0)), len) };
         isa.run(QuantiseRow { from: values, to, quant });
     });
 }
+
+/// How many floats ahead they are fetched, and floats in a cache line.
+const AHEAD: usize = 1024;
+const LINE: usize = 16;
 
 struct QuantiseRow<'a> {
     from: &'a [f32],
@@ -40,6 +55,10 @@ impl IntKernel for QuantiseRow<'_> {
         let Self { from, to, quant } = self;
         let step = 4 * S::LANES;
         for (from, to) in from.chunks(step).zip(to.chunks_mut(step)) {
+            // Pictures come from afar.
+            for line in (0..step).step_by(LINE) {
+                s.prefetch(from.as_ptr().wrapping_add(AHEAD + line));
+            }
             if from.len() == step {
                 // SAFETY: both hold four vectors' lanes.
                 unsafe { convert(s, from.as_ptr(), to.as_mut_ptr(), quant) };
@@ -83,8 +102,7 @@ pub fn dequantise(pool: &ThreadPool, input: Bytes<'_>, output: &mut ViewMut<'_>)
     let quant = input.quant;
     let out = Shared::new(output.data);
     let len = from.width * from.channels;
-    pool.run(from.images * from.height, |row| {
-        let (image, y) = (row / from.height, row % from.height);
+    each_row(pool, &from, |image, y| {
         let bytes = &input.data[from.index(image, y, 0)..][..len];
         // SAFETY: a row of the output, and this task's own.
         let to = unsafe { std::slice::from_raw_parts_mut(out.at(to.index(image, y, 0)), len) };
@@ -133,8 +151,7 @@ pub fn gate(
     }
     let (factors, shifts) = (&*factors, &*shifts);
     let out = Shared::new(output.data);
-    pool.run(from.images * from.height, |row| {
-        let (image, y) = (row / from.height, row % from.height);
+    each_row(pool, &from, |image, y| {
         // SAFETY: the pixels of a row of the output, this task's own.
         let to = unsafe { out.at(to.index(image, y, 0)) };
         let from_row = input.data[from.index(image, y, 0)..].as_ptr();

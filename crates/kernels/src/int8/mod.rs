@@ -8,6 +8,7 @@ mod conv;
 mod depthwise;
 mod elementwise;
 mod epilogue;
+mod finish;
 mod gemm;
 pub mod naive;
 mod weights;
