@@ -1,5 +1,6 @@
 //! The gradient of max-pooling: it goes to the first largest value of every window.
 
+use effigy_kernels::isa::{Kernel, Simd};
 use effigy_kernels::{Cpu, Layout, SharedPtr, View, ViewMut, Window};
 
 use crate::elementwise::copy_image;
@@ -29,53 +30,69 @@ pub fn max_pool_backward(
         let picture =
             unsafe { std::slice::from_raw_parts_mut(out.at(image * to.image_pitch()), to.image_pitch()) };
         copy_image(plus, image, picture, &to);
-        let mut best = vec![0.0; x.channels];
-        let mut place = vec![usize::MAX; x.channels];
-        for (y, column) in (0..d.pixels()).map(|i| (i / d.width, i % d.width)) {
-            find(window, border, input, (image, y, column), &to, &mut best, &mut place);
-            let d = &d_output.data[d.index(image, y, column)..][..d.channels];
-            for ((d, place), c) in d.iter().zip(&place).zip(0..) {
-                if *place != usize::MAX {
-                    picture[place + c] += d;
-                }
-            }
-        }
+        cpu.isa.run(Picture { window, border, input, d_output, image, to, picture });
     });
 }
 
-/// Where in the picture the largest value of each channel lies, for one window; nowhere if the border has it.
-fn find(
-    Window { kernel, stride, padding }: Window,
+/// The gradient of one picture.
+struct Picture<'a> {
+    window: Window,
     border: f32,
-    input: View<'_>,
-    (image, y, column): (usize, usize, usize),
-    to: &Layout,
-    best: &mut [f32],
-    place: &mut [usize],
-) {
-    let x = input.layout;
-    best.fill(f32::NEG_INFINITY);
-    place.fill(usize::MAX);
-    for (ky, kx) in (0..kernel * kernel).map(|i| (i / kernel, i % kernel)) {
-        let inside = |at: usize, before: usize, side: usize| at.checked_sub(before).filter(|at| *at < side);
-        let row = inside(y * stride + ky, padding.0, x.height);
-        let pixel = inside(column * stride + kx, padding.1, x.width);
-        let (Some(row), Some(pixel)) = (row, pixel) else {
-            for (best, place) in best.iter_mut().zip(place.iter_mut()) {
-                if border > *best {
-                    (*best, *place) = (border, usize::MAX);
+    input: View<'a>,
+    d_output: View<'a>,
+    image: usize,
+    to: Layout,
+    picture: &'a mut [f32],
+}
+
+/// The border has the largest value.
+const NOWHERE: u32 = u32::MAX;
+
+impl Kernel for Picture<'_> {
+    type Output = ();
+
+    /// Plain loops over channels, which the compiler vectorises for the instruction set.
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Self { window, border, input, d_output, image, to, picture } = self;
+        let (x, d) = (input.layout, d_output.layout);
+        let taps = (window.kernel * window.kernel) as u32;
+        let mut best = vec![0.0; x.channels];
+        let mut place = vec![NOWHERE; x.channels];
+        for (y, column) in (0..d.pixels()).map(|i| (i / d.width, i % d.width)) {
+            best.fill(f32::NEG_INFINITY);
+            place.fill(NOWHERE);
+            for tap in 0..taps {
+                let Some((row, pixel)) = pixel(window, &x, (y, column), tap) else {
+                    for (best, place) in best.iter_mut().zip(&mut place) {
+                        (*best, *place) = if border > *best { (border, NOWHERE) } else { (*best, *place) };
+                    }
+                    continue;
+                };
+                let values = &input.data[x.index(image, row, pixel)..][..x.channels];
+                for ((value, best), place) in values.iter().zip(&mut best).zip(&mut place) {
+                    (*best, *place) = if value > best { (*value, tap) } else { (*best, *place) };
                 }
             }
-            continue;
-        };
-        let values = &input.data[x.index(image, row, pixel)..][..x.channels];
-        let at = to.index(0, row, pixel);
-        for ((value, best), place) in values.iter().zip(best.iter_mut()).zip(place.iter_mut()) {
-            if value > best {
-                (*best, *place) = (*value, at);
+            let d = &d_output.data[d.index(image, y, column)..][..d.channels];
+            for tap in 0..taps {
+                let Some((row, pixel)) = pixel(window, &x, (y, column), tap) else { continue };
+                let to = &mut picture[to.index(0, row, pixel)..][..x.channels];
+                for ((to, d), place) in to.iter_mut().zip(d).zip(&place) {
+                    *to += if *place == tap { *d } else { 0.0 };
+                }
             }
         }
     }
+}
+
+/// Row and column of the input that a window has as its `tap`, if they are not in the border.
+#[inline(always)]
+fn pixel(window: Window, x: &Layout, (y, column): (usize, usize), tap: u32) -> Option<(usize, usize)> {
+    let Window { kernel, stride, padding } = window;
+    let inside = |at: usize, before: usize, side: usize| at.checked_sub(before).filter(|at| *at < side);
+    let row = inside(y * stride + tap as usize / kernel, padding.0, x.height)?;
+    Some((row, inside(column * stride + tap as usize % kernel, padding.1, x.width)?))
 }
 
 #[cfg(test)]
