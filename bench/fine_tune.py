@@ -195,7 +195,7 @@ def bccd(options: argparse.Namespace) -> None:
 
 # --- CIFAR-10 -------------------------------------------------------------------------------------
 
-SIDE = 96
+SIDE = 128
 
 
 def classes_of(folder: Path) -> list[tuple[Path, int]]:
@@ -204,10 +204,10 @@ def classes_of(folder: Path) -> list[tuple[Path, int]]:
 
 
 def cropped(path: Path) -> torch.Tensor:
-    """A random part of at least three quarters of the picture, perhaps mirrored."""
+    """A random part of the picture, most of it, perhaps mirrored."""
     picture = Image.open(path).convert("RGB")
     width, height = picture.size
-    area = width * height * random.uniform(0.75, 1.0)
+    area = width * height * random.uniform(0.65, 1.0)
     ratio = math.exp(random.uniform(math.log(3 / 4), math.log(4 / 3)))
     w, h = min(width, round(math.sqrt(area * ratio))), min(height, round(math.sqrt(area / ratio)))
     left, top = random.randint(0, width - w), random.randint(0, height - h)
@@ -232,11 +232,11 @@ def cifar10(options: argparse.Namespace) -> None:
     net = net.to(memory_format=torch.channels_last).train()
     average = Average(net, 0.999)
     samples = classes_of(options.data / "train")
-    optimiser = torch.optim.SGD(groups(net, 1e-4), lr=0.015, momentum=0.9, nesterov=True)
+    optimiser = torch.optim.SGD(groups(net, 1e-4), lr=0.02, momentum=0.9, nesterov=True)
     loss = lambda net, x, t: torch.nn.functional.cross_entropy(net(x), t, label_smoothing=0.1)  # noqa: E731
     train(
         net, optimiser, picture_batches(samples, 64), loss, average, options,
-        rate=0.015, warm_up=len(samples) // 128, clip=10.0,
+        rate=0.02, warm_up=len(samples) // 128, clip=10.0,
     )  # fmt: skip
     tests, right = classes_of(options.data / "test"), 0
     for first in range(0, len(tests), 100):

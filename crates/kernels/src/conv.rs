@@ -175,6 +175,7 @@ fn convolve(
         // Every tile reads its panels from the second-level cache.
         per_tile: 2.0,
         per_span: 0.0,
+        per_row: 0.0,
         tasks: runs.len * runs.count * conv.matrix.values.len() / TASK_MACS,
     };
     let (spans, panel_parts) = product.spans_and_parts(cpu.pool.threads());

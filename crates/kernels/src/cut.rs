@@ -18,6 +18,8 @@ pub(crate) struct Product {
     /// reading panels.
     pub(crate) per_tile: f32,
     pub(crate) per_span: f32,
+    /// What a row costs each part of the panels, as much as so many of its vectors: it is read again.
+    pub(crate) per_row: f32,
     /// Tasks that are worth their start.
     pub(crate) tasks: usize,
 }
@@ -51,7 +53,7 @@ impl Product {
 
     /// How long it takes when it is cut like this, in rows against a vector.
     fn time(&self, threads: usize, spans: usize, parts: usize) -> f32 {
-        let Self { runs, run, tile_rows, panels, last, per_tile, per_span, .. } = *self;
+        let Self { runs, run, tile_rows, panels, last, per_tile, per_span, per_row, .. } = *self;
         let (rows, count) = match runs {
             1 => (run.div_ceil(spans), 1),
             count => (run, count.div_ceil(spans)),
@@ -64,7 +66,8 @@ impl Product {
         // The last part is never shorter than others, but its last panel may be.
         let is_alone = parts == 1 || panels % parts == 1;
         let in_part = panels.div_ceil(parts);
-        let longest = (in_part - 1) as f32 * panel(2) + panel(if is_alone { last } else { 2 });
+        let reading = per_row * (rows * count) as f32;
+        let longest = (in_part - 1) as f32 * panel(2) + panel(if is_alone { last } else { 2 }) + reading;
         pool::time(threads, spans * parts, longest)
     }
 }
@@ -75,7 +78,7 @@ mod tests {
 
     fn product(runs: usize, run: usize, panels: usize, last: usize) -> Product {
         let tile_rows = [14, 14, 9, 6];
-        Product { runs, run, tile_rows, panels, last, per_tile: 2.0, per_span: 0.0, tasks: 100 }
+        Product { runs, run, tile_rows, panels, last, per_tile: 2.0, per_span: 0.0, per_row: 0.0, tasks: 100 }
     }
 
     #[test]

@@ -164,6 +164,7 @@ impl QuantConv {
             // All tiles of a span find a panel in the first-level cache.
             per_tile: 1.0,
             per_span: 8.0,
+            per_row: 0.5,
             tasks: pixels * self.starts.len() * self.depth() / TASK_MACS,
         };
         let (spans, parts) = product.spans_and_parts(pool.threads());
