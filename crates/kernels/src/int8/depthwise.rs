@@ -7,6 +7,7 @@ use super::elementwise::{Pixels, add_up};
 use super::epilogue::{Finish, Output};
 use super::finish::{Columns, Rows, Sums, finish_rows};
 use super::weights::QuantWeights;
+use super::window::Window;
 use super::{Bytes, BytesMut, Quant, Shared};
 use crate::epilogue::Activation;
 use crate::isa::int::{IntIsa, IntKernel, IntSimd};
@@ -424,35 +425,6 @@ impl Strip<'_> {
                 }
                 x += COLUMNS;
             }
-        }
-    }
-}
-
-/// Neighbouring pixels of `BLOCKS` vectors of channels.
-struct Window<S: IntSimd, const BLOCKS: usize> {
-    taps: [S::I; BLOCKS],
-    /// The next pixel.
-    pixel: *const u8,
-    /// Bytes from a pixel to the next.
-    pitch: usize,
-    /// Pixels behind the next one; after the last, that one again: taps there have no weight.
-    left: usize,
-}
-
-impl<S: IntSimd, const BLOCKS: usize> Window<S, BLOCKS> {
-    /// Moves on by a pixel.
-    ///
-    /// # Safety
-    /// All blocks of the next pixel must be valid for reading, 16 bytes each.
-    #[inline(always)]
-    unsafe fn push(&mut self, s: S) {
-        for (block, taps) in self.taps.iter_mut().enumerate() {
-            // SAFETY: the caller's promise.
-            *taps = unsafe { s.push(*taps, self.pixel.add(block * S::LANES)) };
-        }
-        if self.left > 0 {
-            self.left -= 1;
-            self.pixel = self.pixel.wrapping_add(self.pitch);
         }
     }
 }

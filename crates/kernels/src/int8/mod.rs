@@ -12,6 +12,7 @@ mod finish;
 mod gemm;
 pub mod naive;
 mod weights;
+mod window;
 
 use std::ops::Range;
 
