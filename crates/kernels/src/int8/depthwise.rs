@@ -377,7 +377,7 @@ impl Strip<'_> {
     ) {
         match self.columns.len() {
             width @ 8.. if width.is_multiple_of(8) => {
-                self.columns::<S, K, STRIDE, 8>(s, ring, y, channel, sums)
+                self.columns::<S, K, STRIDE, 8>(s, ring, y, channel, sums);
             }
             7.. => self.columns::<S, K, STRIDE, 7>(s, ring, y, channel, sums),
             4.. => self.columns::<S, K, STRIDE, 4>(s, ring, y, channel, sums),

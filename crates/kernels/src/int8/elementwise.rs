@@ -14,7 +14,7 @@ fn each_row(pool: &ThreadPool, layout: &Layout, f: impl Fn(usize, usize) + Sync)
     let (rows, len) = (layout.images * layout.height, layout.width * layout.channels);
     let tasks = (rows * len / TASK_VALUES).clamp(1, rows);
     pool.run(tasks, |task| {
-        split(rows, tasks, task).for_each(|row| f(row / layout.height, row % layout.height))
+        split(rows, tasks, task).for_each(|row| f(row / layout.height, row % layout.height));
     });
 }
 
