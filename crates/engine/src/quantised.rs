@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use effigy_arch::{Conv, NodeId};
 use effigy_kernels::int8::{self, Bytes, BytesMut, Output, OutputMut, Quant, QuantConv, QuantDepthwise};
 use effigy_kernels::isa::int::IntIsa;
-use effigy_kernels::{ConvShape, Isa, Layout, View, ViewMut};
+use effigy_kernels::{ConvShape, Halo, Isa, Layout, View, ViewMut};
 
 use crate::error::EngineError;
 use crate::model::Step;
@@ -162,12 +162,6 @@ impl Call<'_> {
         let cpu = &self.model.cpu;
         let isa = IntIsa::of(cpu.isa);
         match operation {
-            Quantised::Input => {
-                let Layout { images, height, width, channels, .. } = layout;
-                let pictures = View::new(input, Layout::dense(images, height, width, channels));
-                let mut output = BytesMut::new(int8::bytes_of_mut(slot), layout, self.quant(step.value));
-                int8::quantise(isa, &cpu.pool, pictures, &mut output);
-            }
             Quantised::Dense { conv, packed, residual } => {
                 let padding = self.padding(conv, read());
                 let residual = residual.map(|residual| self.bytes(residual));
@@ -227,9 +221,13 @@ impl Call<'_> {
                 self.workspace.scratch = scratch;
             }
             Quantised::Mean => int8::mean(isa, self.bytes(read()), &mut slot[..layout.len()]),
-            Quantised::Quantise => {
+            Quantised::Input | Quantised::Quantise => {
+                let floats = match step.inputs.first() {
+                    Some(value) => self.view(*value),
+                    None => View::new(input, layout.with_halo(Halo::default())),
+                };
                 let mut output = BytesMut::new(int8::bytes_of_mut(slot), layout, self.quant(step.value));
-                int8::quantise(isa, &cpu.pool, self.view(read()), &mut output);
+                int8::quantise(isa, &cpu.pool, floats, &mut output);
             }
             Quantised::Dequantise => {
                 int8::dequantise(&cpu.pool, self.bytes(read()), &mut ViewMut::new(slot, layout));

@@ -5,7 +5,7 @@ use crate::epilogue::{Activation, Map, WithMap};
 use crate::gemm::flushed;
 use crate::isa::{Kernel, Simd};
 use crate::layout::{Layout, SharedPtr, View, ViewMut};
-use crate::pool::split;
+use crate::pool::{ThreadPool, split};
 
 /// Values that a task passes over.
 const TASK_VALUES: usize = 16 << 10;
@@ -39,16 +39,21 @@ fn map_rows(
     let (from, to) = (input.layout, output.layout);
     assert!(from.same_shape(&to), "{from:?} and {to:?} differ in shape");
     output.clear_halo();
-    let (rows, len) = (from.images * from.height, from.width * from.channels);
+    let len = from.width * from.channels;
     let out = SharedPtr::new(output.data);
+    share_rows(&cpu.pool, &from, |image, y| {
+        // SAFETY: a row of the view (its length was checked), and this task's own.
+        let to = unsafe { std::slice::from_raw_parts_mut(out.at(to.index(image, y, 0)), len) };
+        f(image, &input.data[from.index(image, y, 0)..][..len], to);
+    });
+}
+
+/// Calls `f` with the image and the number of every row, several of them a task.
+pub(crate) fn share_rows(pool: &ThreadPool, layout: &Layout, f: impl Fn(usize, usize) + Sync) {
+    let (rows, len) = (layout.images * layout.height, layout.width * layout.channels);
     let tasks = (rows * len / TASK_VALUES).clamp(1, rows);
-    cpu.pool.run(tasks, |task| {
-        for row in split(rows, tasks, task) {
-            let (image, y) = (row / from.height, row % from.height);
-            // SAFETY: a row of the view (its length was checked), and this task's own.
-            let to = unsafe { std::slice::from_raw_parts_mut(out.at(to.index(image, y, 0)), len) };
-            f(image, &input.data[from.index(image, y, 0)..][..len], to);
-        }
+    pool.run(tasks, |task| {
+        split(rows, tasks, task).for_each(|row| f(row / layout.height, row % layout.height));
     });
 }
 

@@ -3,6 +3,8 @@
 //! A convolution that pads reads the halo instead of asking, pixel by pixel, whether it is at a
 //! border; whoever writes an activation clears its halo.
 
+use std::ops::Range;
+
 /// Rows and columns of zeros around a picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Halo {
@@ -137,6 +139,36 @@ impl Pixel {
     }
 }
 
+/// Writes `value` into the halo beside some rows, counted through the batch, and above a picture's first and below
+/// its last one.
+///
+/// # Safety
+/// `data` must be valid for writing the layout's values, and the halo of these rows the caller's own.
+pub(crate) unsafe fn fill_halo<T: Copy>(data: *mut T, layout: &Layout, value: T, rows: Range<usize>) {
+    if layout.is_dense() {
+        return;
+    }
+    let Layout { height, width, channels, halo, .. } = *layout;
+    let pitch = layout.row_pitch();
+    let fill = |from: usize, len: usize| {
+        // SAFETY: a part of the layout, in the halo of these rows.
+        unsafe { std::slice::from_raw_parts_mut(data.add(from), len) }.fill(value);
+    };
+    for row in rows {
+        let (image, y) = (row / height, row % height);
+        let start = layout.index(image, y, 0);
+        let left = start - halo.left * channels;
+        fill(left, halo.left * channels);
+        fill(start + width * channels, halo.right * channels);
+        if y == 0 {
+            fill(left - halo.top * pitch, halo.top * pitch);
+        }
+        if y == height - 1 {
+            fill(left + pitch, halo.bottom * pitch);
+        }
+    }
+}
+
 /// An activation to read.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
@@ -187,20 +219,9 @@ impl<'a> ViewMut<'a> {
     /// Writes zeros into the halo of every picture.
     pub fn clear_halo(&mut self) {
         let layout = self.layout;
-        if layout.is_dense() {
-            return;
-        }
-        let (pitch, channels) = (layout.row_pitch(), layout.channels);
-        for picture in self.data[..layout.len()].chunks_exact_mut(layout.image_pitch()) {
-            let (above, rest) = picture.split_at_mut(layout.halo.top * pitch);
-            let (rows, below) = rest.split_at_mut(layout.height * pitch);
-            above.fill(0.0);
-            below.fill(0.0);
-            for row in rows.chunks_exact_mut(pitch) {
-                row[..layout.halo.left * channels].fill(0.0);
-                row[(layout.halo.left + layout.width) * channels..].fill(0.0);
-            }
-        }
+        let data = self.data[..layout.len()].as_mut_ptr();
+        // SAFETY: the layout's values, which are this view's own.
+        unsafe { fill_halo(data, &layout, 0.0, 0..layout.images * layout.height) };
     }
 }
 

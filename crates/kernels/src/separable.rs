@@ -7,7 +7,7 @@ use crate::Cpu;
 use crate::conv::{PackedConv, convolve_rows};
 use crate::depthwise::{Job, PackedDepthwise, Part, Source};
 use crate::epilogue::Activation;
-use crate::layout::{Halo, Layout, SharedPtr, View, ViewMut};
+use crate::layout::{Halo, Layout, SharedPtr, View, ViewMut, fill_halo};
 use crate::max_pool::{MaxPool, Window};
 use crate::pool::{apart, split};
 use crate::weighted_sum::{MAX_TERMS, RowTerm, sum_row};
@@ -257,7 +257,10 @@ struct Strip<'a> {
 impl Strip<'_> {
     fn run(&mut self, rows: Range<usize>) {
         let Separable { ref input, depthwise: (depthwise, _), padding, .. } = *self.convolution;
-        self.clear_halo(&rows);
+        let layout = &self.convolution.output.layout;
+        let first = self.image * layout.height;
+        // SAFETY: rows of the output and their halo, which are this task's.
+        unsafe { fill_halo(self.output.at(0), layout, 0.0, first + rows.start..first + rows.end) };
         if let SeparableInput::Sum(sum) = input {
             self.clear_sides(&sum.layout);
         }
@@ -356,48 +359,16 @@ impl Strip<'_> {
 
     /// Writes zeros left and right of every row of the ring; the sums never reach there.
     fn clear_sides(&mut self, layout: &Layout) {
+        let Layout { width, channels, halo, .. } = *layout;
         for row in 0..self.parts.ring_rows {
             // SAFETY: a row of the ring, which is this thread's.
-            unsafe { clear_sides(self.scratch.from(row * layout.row_pitch()), layout) };
+            let row = unsafe {
+                std::slice::from_raw_parts_mut(self.scratch.at(row * layout.row_pitch()), layout.row_pitch())
+            };
+            row[..halo.left * channels].fill(0.0);
+            row[(halo.left + width) * channels..].fill(0.0);
         }
     }
-
-    /// Writes zeros into the output's halo beside some rows, and above the first and below the last row.
-    fn clear_halo(&mut self, rows: &Range<usize>) {
-        let layout = self.convolution.output.layout;
-        let Layout { height, halo, .. } = layout;
-        let pitch = layout.row_pitch();
-        let picture = self.image * layout.image_pitch();
-        let clear = |rows: Range<usize>| {
-            // SAFETY: rows of the picture's halo, which belong to the task of the neighbouring rows.
-            unsafe {
-                let start = self.output.at(picture + rows.start * pitch);
-                std::slice::from_raw_parts_mut(start, rows.len() * pitch).fill(0.0);
-            }
-        };
-        if rows.start == 0 {
-            clear(0..halo.top);
-        }
-        if rows.end == height {
-            clear(halo.top + height..halo.top + height + halo.bottom);
-        }
-        for row in rows.clone() {
-            // SAFETY: a row of the output, which is this task's.
-            unsafe { clear_sides(self.output.from(picture + (halo.top + row) * pitch), &layout) };
-        }
-    }
-}
-
-/// Zeros in the halo left and right of a row.
-///
-/// # Safety
-/// `row` is the first value of a row of this layout, its halo included, which nobody else touches.
-unsafe fn clear_sides(row: SharedPtr, layout: &Layout) {
-    let Layout { width, channels, halo, .. } = *layout;
-    // SAFETY: the caller's promise.
-    let row = unsafe { std::slice::from_raw_parts_mut(row.at(0), layout.row_pitch()) };
-    row[..halo.left * channels].fill(0.0);
-    row[(halo.left + width) * channels..].fill(0.0);
 }
 
 #[cfg(test)]

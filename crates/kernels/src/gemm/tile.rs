@@ -1,6 +1,6 @@
 //! The register tile: a few rows of A against one panel of B, accumulated in registers.
 
-use crate::isa::{Dot, DotKernel, Simd};
+use crate::isa::{Dot, DotKernel, Simd, prefetch};
 
 /// How a row of A lies in memory.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +77,7 @@ impl<const ROWS: usize, const VECTORS: usize> TileKernel<'_, ROWS, VECTORS> {
                         for v in 0..VECTORS {
                             column[v] = s.load(b.add(v * S::LANES));
                             if v * S::LANES % LINE == 0 {
-                                s.prefetch(b.wrapping_add(prefetch_distance(ROWS) + v * S::LANES));
+                                prefetch(b.wrapping_add(prefetch_distance(ROWS) + v * S::LANES));
                             }
                         }
                         for row in 0..ROWS {

@@ -8,12 +8,12 @@ use super::epilogue::{Addend, Finish, Output, Residual};
 use super::finish::{Columns, Rows, finish_rows};
 use super::gemm::{MAX_ROWS, Spill, Tile, run_tile};
 use super::weights::{GROUP, QuantWeights};
-use super::{Bytes, BytesMut, Quant, Shared, bytes_of_mut, clear_halo};
+use super::{Bytes, BytesMut, Quant, Shared, bytes_of_mut};
 use crate::conv::ConvShape;
 use crate::cut::Product;
 use crate::epilogue::Activation;
 use crate::isa::int::{IntIsa, IntKernel, IntSimd};
-use crate::layout::{Layout, ViewMut};
+use crate::layout::{Layout, ViewMut, fill_halo};
 use crate::pool::{ThreadPool, split};
 
 /// A dense convolution on bytes, packed for one instruction set.
@@ -280,7 +280,7 @@ impl Part<'_> {
         let Job { out, layout, halo, .. } = *self.job;
         if let Some(zero) = halo.filter(|_| self.panels[0].column == 0) {
             // SAFETY: these rows are this span's, of which one task has the first panels.
-            unsafe { clear_halo(out, &layout, zero, rows) };
+            unsafe { fill_halo(out.at(0), &layout, zero, rows) };
         }
     }
 

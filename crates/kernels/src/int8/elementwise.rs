@@ -2,21 +2,11 @@
 
 use super::depthwise::parts;
 use super::{Bytes, BytesMut, Quant, Shared};
+use crate::elementwise::share_rows;
 use crate::isa::int::{IntIsa, IntKernel, IntSimd};
+use crate::isa::prefetch;
 use crate::layout::{Layout, View, ViewMut};
-use crate::pool::{ThreadPool, split};
-
-/// Values that a task passes over.
-const TASK_VALUES: usize = 16 << 10;
-
-/// Calls `f` with the image and the number of every row, several of them a task.
-fn each_row(pool: &ThreadPool, layout: &Layout, f: impl Fn(usize, usize) + Sync) {
-    let (rows, len) = (layout.images * layout.height, layout.width * layout.channels);
-    let tasks = (rows * len / TASK_VALUES).clamp(1, rows);
-    pool.run(tasks, |task| {
-        split(rows, tasks, task).for_each(|row| f(row / layout.height, row % layout.height));
-    });
-}
+use crate::pool::ThreadPool;
 
 /// Floats as the nearest bytes.
 ///
@@ -29,7 +19,7 @@ pub fn quantise(isa: IntIsa, pool: &ThreadPool, input: View<'_>, output: &mut By
     let quant = output.quant;
     let out = Shared::new(output.data);
     let len = from.width * from.channels;
-    each_row(pool, &from, |image, y| {
+    share_rows(pool, &from, |image, y| {
         let values = &input.data[from.index(image, y, 0)..][..len];
         // SAFETY: a row of the output, and this task's own.
         let to = unsafe { std::slice::from_raw_parts_mut(out.at(to.index(image, y, 0)), len) };
@@ -57,7 +47,7 @@ impl IntKernel for QuantiseRow<'_> {
         for (from, to) in from.chunks(step).zip(to.chunks_mut(step)) {
             // Pictures come from afar.
             for line in (0..step).step_by(LINE) {
-                s.prefetch(from.as_ptr().wrapping_add(AHEAD + line));
+                prefetch(from.as_ptr().wrapping_add(AHEAD + line));
             }
             if from.len() == step {
                 // SAFETY: both hold four vectors' lanes.
@@ -102,7 +92,7 @@ pub fn dequantise(pool: &ThreadPool, input: Bytes<'_>, output: &mut ViewMut<'_>)
     let quant = input.quant;
     let out = Shared::new(output.data);
     let len = from.width * from.channels;
-    each_row(pool, &from, |image, y| {
+    share_rows(pool, &from, |image, y| {
         let bytes = &input.data[from.index(image, y, 0)..][..len];
         // SAFETY: a row of the output, and this task's own.
         let to = unsafe { std::slice::from_raw_parts_mut(out.at(to.index(image, y, 0)), len) };
@@ -151,7 +141,7 @@ pub fn gate(
     }
     let (factors, shifts) = (&*factors, &*shifts);
     let out = Shared::new(output.data);
-    each_row(pool, &from, |image, y| {
+    share_rows(pool, &from, |image, y| {
         // SAFETY: the pixels of a row of the output, this task's own.
         let to = unsafe { out.at(to.index(image, y, 0)) };
         let from_row = input.data[from.index(image, y, 0)..].as_ptr();

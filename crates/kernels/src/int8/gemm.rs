@@ -3,6 +3,7 @@
 use super::finish::Sums;
 use super::weights::GROUP;
 use crate::isa::int::IntSimd;
+use crate::isa::prefetch;
 
 /// How many bytes ahead weights are fetched: those of late layers come from memory.
 const AHEAD: usize = 4 << 10;
@@ -72,7 +73,7 @@ unsafe fn sums<S: IntSimd, const ROWS: usize, const VECTORS: usize>(s: S, tile: 
                     *weights = [s.load(b.add(v * vector)), s.load(b.add((VECTORS + v) * vector))];
                 }
                 for line in (0..2 * VECTORS * vector).step_by(LINE) {
-                    s.prefetch(b.wrapping_add(AHEAD + line));
+                    prefetch(b.wrapping_add(AHEAD + line));
                 }
                 for (row, acc) in acc.iter_mut().enumerate() {
                     let p = a.add(row * pitch);

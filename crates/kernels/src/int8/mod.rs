@@ -14,9 +14,7 @@ pub mod naive;
 mod weights;
 mod window;
 
-use std::ops::Range;
-
-use crate::layout::Layout;
+use crate::layout::{Layout, fill_halo};
 
 pub use conv::{OutputMut, QuantConv};
 pub use depthwise::QuantDepthwise;
@@ -120,39 +118,10 @@ impl<'a> BytesMut<'a> {
 
     /// Writes zeros (the byte that stands for them) into the halo of every picture.
     pub(crate) fn clear_halo(&mut self) {
-        let rows = 0..self.layout.images * self.layout.height;
-        // SAFETY: the data are this view's own.
-        unsafe { clear_halo(Shared::new(self.data), &self.layout, self.quant.zero, rows) };
-    }
-}
-
-/// Fills the halo on both sides of some rows, counted through the batch, and what is above a picture's first
-/// and below its last row.
-///
-/// # Safety
-/// `data` must be valid for writing the layout's bytes; of the halo of these rows by the calling task alone.
-pub(crate) unsafe fn clear_halo(data: Shared<u8>, layout: &Layout, zero: u8, rows: Range<usize>) {
-    if layout.is_dense() {
-        return;
-    }
-    let Layout { height, width, channels, halo, .. } = *layout;
-    let pitch = layout.row_pitch();
-    let fill = |from: usize, len: usize| {
-        // SAFETY: a part of the layout, in the halo of these rows.
-        unsafe { data.at(from).write_bytes(zero, len) };
-    };
-    for row in rows {
-        let (image, y) = (row / height, row % height);
-        let start = layout.index(image, y, 0);
-        let left = start - halo.left * channels;
-        fill(left, halo.left * channels);
-        fill(start + width * channels, halo.right * channels);
-        if y == 0 {
-            fill(left - halo.top * pitch, halo.top * pitch);
-        }
-        if y == height - 1 {
-            fill(left + pitch, halo.bottom * pitch);
-        }
+        let layout = self.layout;
+        let data = self.data[..layout.len()].as_mut_ptr();
+        // SAFETY: the layout's bytes, which are this view's own.
+        unsafe { fill_halo(data, &layout, self.quant.zero, 0..layout.images * layout.height) };
     }
 }
 

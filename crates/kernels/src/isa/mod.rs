@@ -22,6 +22,19 @@ pub(crate) use avx512bf16::Avx512Bf16;
 pub(crate) use dot::{Dot, DotKernel};
 pub use portable::Portable;
 
+/// Asks for the cache line of `p`, which need not be a valid address. Every processor has an instruction for it.
+#[inline(always)]
+pub(crate) fn prefetch<T>(p: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch never faults.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 /// What kernels need of a vector of `f32`s.
 ///
 /// Every method is inlined into the body of [`Simd::vectorize`], which is compiled with the
@@ -59,9 +72,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// 2 to the power of the eighths that [`Simd::eighths`] found.
     fn power(self, eighths: Self::V) -> Self::V;
 
-    /// Asks for the cache line of `p`, which need not be a valid address.
-    fn prefetch(self, p: *const f32);
-    /// The same for a cache line that is to be written.
+    /// Asks for the cache line of `p`, which need not be a valid address, to write there.
     fn prefetch_write(self, p: *const f32);
 
     /// Reads [`Simd::LANES`] values.

@@ -79,9 +79,6 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn prefetch(self, _: *const f32) {}
-
-    #[inline(always)]
     fn prefetch_write(self, _: *const f32) {}
 
     #[inline(always)]

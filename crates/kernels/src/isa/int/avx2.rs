@@ -76,18 +76,6 @@ impl IntSimd for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, p: *const T) {
-        // SAFETY: a prefetch never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
-    }
-
-    #[inline(always)]
-    fn prefetch_write<T>(self, p: *const T) {
-        // SAFETY: a prefetch never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(p.cast()) }
-    }
-
-    #[inline(always)]
     unsafe fn store(self, p: *mut i32, v: __m256i) {
         // SAFETY: see above.
         unsafe { _mm256_storeu_si256(p.cast(), v) }

@@ -79,18 +79,6 @@ impl IntSimd for Avx512Vnni {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, p: *const T) {
-        // SAFETY: a prefetch never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
-    }
-
-    #[inline(always)]
-    fn prefetch_write<T>(self, p: *const T) {
-        // SAFETY: a prefetch never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(p.cast()) }
-    }
-
-    #[inline(always)]
     unsafe fn store(self, p: *mut i32, v: __m512i) {
         // SAFETY: see above.
         unsafe { _mm512_storeu_si512(p.cast(), v) }

@@ -54,10 +54,6 @@ pub trait IntSimd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `p` must be valid for reading a vector.
     unsafe fn load<T>(self, p: *const T) -> Self::I;
-    /// Asks for the cache line at `p`, which need not be valid.
-    fn prefetch<T>(self, p: *const T);
-    /// Asks for the cache line at `p`, which need not be valid, to write there.
-    fn prefetch_write<T>(self, p: *const T);
     /// Writes 32-bit integers.
     ///
     /// # Safety

@@ -45,7 +45,7 @@ impl IntSimd for Portable {
     fn dot_taps(self, acc: Bytes, taps: Bytes, weights: Bytes) -> Bytes {
         let mut sums = ints(acc);
         for i in 0..4 * LANES {
-            sums[i / 4] += i32::from(taps[i]) * i32::from(weights[i] as i8);
+            sums[i / 4] = sums[i / 4].wrapping_add(i32::from(taps[i]) * i32::from(weights[i] as i8));
         }
         bytes(sums)
     }
@@ -62,12 +62,6 @@ impl IntSimd for Portable {
         // SAFETY: the caller's promise; bytes need no alignment.
         unsafe { p.cast::<Bytes>().read() }
     }
-
-    #[inline(always)]
-    fn prefetch<T>(self, _: *const T) {}
-
-    #[inline(always)]
-    fn prefetch_write<T>(self, _: *const T) {}
 
     #[inline(always)]
     unsafe fn store(self, p: *mut i32, v: Bytes) {
