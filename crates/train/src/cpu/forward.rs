@@ -36,10 +36,6 @@ impl CpuDevice {
         let Self { cpu, program, batches, statistics, seed, .. } = self;
         let unit = &program.units[position];
         let values = parameters.values();
-        let bias = |convolution: &Convolution| match &convolution.bias {
-            Some(bias) => values[bias.range.clone()].to_vec(),
-            None => vec![0.0; convolution.conv.outputs],
-        };
         let keep = |rate: f32, layout: Layout| {
             let stream = seed.map(|seed| stream(seed, position));
             stream.map(|stream| gradients::drop_connect(stream, rate, layout.images, layout.channels))
@@ -47,20 +43,21 @@ impl CpuDevice {
         match &unit.operation {
             Operation::Dense(convolution) => {
                 let weights = &values[convolution.weight.range.clone()];
-                let packed = PackedConv::new(cpu.isa, shape(&convolution.conv), weights, &bias(convolution));
+                let (scale, bias) = folded(convolution, values);
+                let shape = shape(&convolution.conv);
+                let packed = PackedConv::scaled(cpu.isa, shape, weights, scale.as_deref(), &bias);
                 let scratch = unit.gate().map_or(0, |_| packed.scratch_len());
                 Prepared::Dense(packed, AlignedBuf::zeroed(scratch))
             }
             Operation::Depthwise(convolution) => {
                 let Conv { kernel, stride, .. } = convolution.conv;
-                let weights = &values[convolution.weight.range.clone()];
-                Prepared::Depthwise(PackedDepthwise::new(
-                    cpu.isa,
-                    kernel,
-                    stride,
-                    weights,
-                    &bias(convolution),
-                ))
+                let mut weights = values[convolution.weight.range.clone()].to_vec();
+                let (scale, bias) = folded(convolution, values);
+                for (weights, scale) in weights.chunks_exact_mut(kernel * kernel).zip(scale.iter().flatten())
+                {
+                    weights.iter_mut().for_each(|weight| *weight *= scale);
+                }
+                Prepared::Depthwise(PackedDepthwise::new(cpu.isa, kernel, stride, &weights, &bias))
             }
             Operation::Norm(norm) => {
                 let x = memory.layout(unit.inputs[0]);
@@ -101,13 +98,14 @@ impl CpuDevice {
                 let first = memory.images.start * dense.image_pitch();
                 effigy_kernels::copy(cpu, View::new(&input.data()[first..], dense), &mut view);
             }
-            (Operation::Dense(Convolution { conv, .. }), Prepared::Dense(packed, scratch)) => {
+            (Operation::Dense(Convolution { conv, norm, .. }), Prepared::Dense(packed, scratch)) => {
                 let gate = unit.gate().map(|gate| (memory.vector(gate), scratch));
-                conv2d(cpu, packed, from(0), padding(conv, from(0)), gate, &mut view, Epilogue::default());
+                let then = Epilogue { activation: activation(norm), ..Epilogue::default() };
+                conv2d(cpu, packed, from(0), padding(conv, from(0)), gate, &mut view, then);
             }
-            (Operation::Depthwise(Convolution { conv, .. }), Prepared::Depthwise(packed)) => {
+            (Operation::Depthwise(Convolution { conv, norm, .. }), Prepared::Depthwise(packed)) => {
                 let padding = padding(conv, from(0));
-                depthwise(cpu, packed, from(0), padding, &mut view, Activation::Identity, None);
+                depthwise(cpu, packed, from(0), padding, &mut view, activation(norm), None);
             }
             (Operation::Norm(norm), Prepared::Keep(keep)) => {
                 let then = Normalised {
@@ -176,8 +174,15 @@ impl CpuDevice {
     }
 
     /// Looks for values that are not finite where that is cheap: in statistics, which every value of a map has a part
-    /// in, in maps of one pixel an image, and in what is handed out.
-    pub(super) fn note_value(&mut self, position: usize, memory: &Memory) {
+    /// in, in maps of one pixel an image, and in what is handed out; and in weights that are folded with a BatchNorm.
+    pub(super) fn note_value(&mut self, position: usize, parameters: &Parameters, memory: &Memory) {
+        let unit = &self.program.units[position];
+        if let Operation::Dense(folded) | Operation::Depthwise(folded) = &unit.operation
+            && folded.norm.is_some()
+        {
+            let (value, weights) = (unit.value, folded.weight.range.clone());
+            self.note(value, &parameters.values()[weights]);
+        }
         let unit = &self.program.units[position];
         let (value, input) = (unit.value, unit.inputs.first().copied());
         if let (Operation::Norm(_), Some(input)) = (&unit.operation, input) {
@@ -220,6 +225,28 @@ pub(super) fn weights(sum: &WeightedSum, values: &[f32], count: usize) -> Vec<f3
     let positive = values[param.range.clone()].iter().map(|weight| weight.max(0.0));
     let total: f32 = positive.clone().sum::<f32>() + epsilon;
     positive.map(|weight| weight / total).collect()
+}
+
+/// What scales the weights of a convolution, if anything does, and its bias.
+fn folded(convolution: &Convolution, values: &[f32]) -> (Option<Vec<f32>>, Vec<f32>) {
+    let mut bias = match &convolution.bias {
+        Some(bias) => values[bias.range.clone()].to_vec(),
+        None => vec![0.0; convolution.conv.outputs],
+    };
+    let scale = convolution.norm.as_ref().map(|norm| {
+        let Batch { scale, shift, .. } =
+            batch(norm, values, &values[norm.mean.clone()], &values[norm.variance.clone()]);
+        for ((bias, scale), shift) in bias.iter_mut().zip(&scale).zip(shift) {
+            *bias = scale.mul_add(*bias, shift);
+        }
+        scale
+    });
+    (scale, bias)
+}
+
+/// Of a BatchNorm that is folded into the convolution before it.
+fn activation(norm: &Option<Norm>) -> Activation {
+    norm.as_ref().map_or(Activation::Identity, |norm| norm.activation)
 }
 
 fn batch(norm: &Norm, values: &[f32], mean: &[f32], variance: &[f32]) -> Batch {

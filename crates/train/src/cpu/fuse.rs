@@ -1,5 +1,5 @@
 //! Fusions: what follows a BatchNorm is done in its pass over memory, and the gates of a squeeze and excitation
-//! scale the weights behind them.
+//! scale the weights behind them. What is not trained is folded as for inference.
 
 use effigy_kernels::Activation;
 
@@ -11,6 +11,11 @@ pub(super) fn fuse(program: &mut Program) {
     absorb(program, residual);
     absorb(program, means);
     absorb(program, gate);
+}
+
+/// Where nothing is trained, a BatchNorm with its activation goes into the convolution before it.
+pub(super) fn fold(program: &mut Program) {
+    absorb(program, norm);
 }
 
 /// Visits the units in order; a unit that `fused` has put into another is removed.
@@ -116,6 +121,28 @@ fn gate(program: &mut Program, position: usize) -> bool {
     match &reader.operation {
         Operation::Dense(dense) if dense.conv.kernel == 1 && dense.conv.stride == 1 => {
             reader.inputs = inputs;
+            true
+        }
+        _ => false,
+    }
+}
+
+/// A BatchNorm, with statistics that stay, behind a convolution that nobody else reads.
+fn norm(program: &mut Program, position: usize) -> bool {
+    let unit = &program.units[position];
+    let Operation::Norm(norm) = &unit.operation else { return false };
+    if unit.learns || !norm.frozen || norm.drop.is_some() || norm.means.is_some() || unit.inputs.len() > 1 {
+        return false;
+    }
+    let (value, norm) = (unit.value, norm.clone());
+    let (input, producer) = (unit.inputs[0], program.producer(unit.inputs[0]));
+    if program.uses(input) > 1 {
+        return false;
+    }
+    match &mut program.units[producer].operation {
+        Operation::Dense(convolution) | Operation::Depthwise(convolution) if convolution.norm.is_none() => {
+            convolution.norm = Some(norm);
+            program.units[producer].value = value;
             true
         }
         _ => false,

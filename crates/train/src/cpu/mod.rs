@@ -216,7 +216,7 @@ impl Device for CpuDevice {
                 }
             }
             memory.images = 0..shape[0];
-            segment.range.for_each(|position| self.note_value(position, &memory));
+            segment.range.for_each(|position| self.note_value(position, parameters, &memory));
         }
         let outputs = self.program.outputs.iter().map(|output| memory.tensor(&self.cpu, *output)).collect();
         self.memories.push(memory);

@@ -111,7 +111,7 @@ impl Plan {
             program.units.len(),
             images,
             cached,
-            |i| matches!(program.units[i].operation, Operation::Norm(_)),
+            |i| matches!(&program.units[i].operation, Operation::Norm(norm) if !norm.frozen),
             |i| program.units[i].inputs.iter().copied().chain(program.units[i].writes()).map(size).sum(),
         );
         let back = Segment::cut(

@@ -59,14 +59,16 @@ pub(super) struct Param {
     pub(super) trained: bool,
 }
 
-#[derive(Clone)]
 pub(super) struct Convolution {
     pub(super) conv: Conv,
     pub(super) weight: Param,
     pub(super) bias: Option<Param>,
+    /// A BatchNorm, and what follows it, that scales the weights and moves the bias; nothing of either is trained.
+    pub(super) norm: Option<Norm>,
 }
 
 /// `activation(norm(x)) · keep + residual`, and the result's mean over height and width.
+#[derive(Clone)]
 pub(super) struct Norm {
     pub(super) epsilon: f32,
     pub(super) momentum: f32,
@@ -192,6 +194,7 @@ impl Program {
         let mut program = Self { units, outputs: graph.outputs.clone() };
         super::fuse::fuse(&mut program);
         program.find_learners();
+        super::fuse::fold(&mut program);
         program
     }
 
@@ -236,7 +239,8 @@ fn lower(node: &Node, param: &impl Fn(String) -> Param, frozen: &HashSet<String>
     match node.op {
         Op::Input { .. } => Operation::Input,
         Op::Conv(conv) => {
-            let convolution = Convolution { conv, weight: read(0), bias: conv.bias.then(|| read(1)) };
+            let convolution =
+                Convolution { conv, weight: read(0), bias: conv.bias.then(|| read(1)), norm: None };
             if conv.is_depthwise() {
                 Operation::Depthwise(convolution)
             } else {
@@ -246,7 +250,7 @@ fn lower(node: &Node, param: &impl Fn(String) -> Param, frozen: &HashSet<String>
         Op::Linear { inputs, outputs } => {
             let conv =
                 Conv { inputs, outputs, kernel: 1, stride: 1, groups: 1, padding: Padding::Same, bias: true };
-            Operation::Dense(Convolution { conv, weight: read(0), bias: Some(read(1)) })
+            Operation::Dense(Convolution { conv, weight: read(0), bias: Some(read(1)), norm: None })
         }
         Op::BatchNorm { epsilon, momentum, .. } => Operation::Norm(Norm {
             epsilon,

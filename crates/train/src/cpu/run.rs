@@ -235,7 +235,7 @@ impl Call<'_> {
         }
     }
 
-    fn dense(&mut self, Convolution { conv, weight, bias }: &Convolution) {
+    fn dense(&mut self, Convolution { conv, weight, bias, .. }: &Convolution) {
         let cpu = &self.device.cpu;
         self.bias(bias.as_ref());
         let x = self.unit.inputs[0];
@@ -261,7 +261,7 @@ impl Call<'_> {
         });
     }
 
-    fn depthwise(&mut self, Convolution { conv, weight, bias }: &Convolution) {
+    fn depthwise(&mut self, Convolution { conv, weight, bias, .. }: &Convolution) {
         let cpu = &self.device.cpu;
         self.bias(bias.as_ref());
         let (x, kernel) = (self.unit.inputs[0], (conv.kernel, conv.stride));

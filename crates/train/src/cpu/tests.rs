@@ -259,6 +259,27 @@ fn what_is_frozen_gets_no_gradient_and_moves_no_statistics() {
 }
 
 #[test]
+fn what_is_frozen_computes_the_same_folded() {
+    for family in [Family::V1, Family::Lite] {
+        let graph = small(family).graph();
+        let (start, input) = (parameters(&graph), picture(1, [2, 32, 32, 3]));
+        let mut options = CpuOptions::new(2);
+        options.frozen = start.slots().iter().map(|slot| slot.spec.name.clone()).collect();
+        let evaluate = |options: &CpuOptions, pass| {
+            CpuDevice::new(graph.clone(), options)
+                .forward(&mut start.clone(), &input, pass)
+                .unwrap()
+                .remove(0)
+        };
+        let apart = evaluate(&CpuOptions::new(2), Pass::Evaluate);
+        let folded = evaluate(&options, Pass::Evaluate);
+        let difference: Vec<f32> = apart.data().iter().zip(folded.data()).map(|(a, b)| a - b).collect();
+        assert!(length(&difference) < 1e-5 * length(apart.data()), "{family:?}");
+        assert!(length(&difference) > 0.0, "nothing is folded");
+    }
+}
+
+#[test]
 fn evaluation_follows_the_moving_statistics_and_changes_nothing() {
     let graph = small(Family::V1).graph();
     let (start, input) = (parameters(&graph), picture(1, [2, 32, 32, 3]));
@@ -295,4 +316,9 @@ fn a_value_that_is_not_finite_is_named() {
     let mut device = CpuDevice::new(graph, &CpuOptions::new(1));
     device.forward(&mut start, &picture(1, [2, 32, 32, 3]), Pass::Train { seed: 1 }).unwrap();
     assert_eq!(device.first_not_finite().as_deref(), Some("blocks.2.project.conv"));
+    let mut options = CpuOptions::new(1);
+    options.frozen = start.slots().iter().map(|slot| slot.spec.name.clone()).collect();
+    let mut device = CpuDevice::new(small(Family::V1).graph(), &options);
+    device.forward(&mut start, &picture(1, [2, 32, 32, 3]), Pass::Train { seed: 1 }).unwrap();
+    assert_eq!(device.first_not_finite().as_deref(), Some("blocks.2.project.bn"));
 }
