@@ -78,7 +78,7 @@ class Average:
 
 def groups(net: torch.nn.Module, decay: float) -> list[dict]:
     """Weights of convolutions and linear layers decay, nothing else does."""
-    parameters = list(net.parameters())
+    parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
@@ -230,13 +230,15 @@ def cifar10(options: argparse.Namespace) -> None:
     net = timm.create_model("tf_efficientnet_lite0", num_classes=10, drop_rate=0.2, drop_path_rate=0.0)
     fill(net)
     net = net.to(memory_format=torch.channels_last).train()
+    for part in [net.conv_stem, net.bn1, *net.blocks[:2]]:
+        part.eval().requires_grad_(False)
     average = Average(net, 0.999)
     samples = classes_of(options.data / "train")
-    optimiser = torch.optim.SGD(groups(net, 1e-4), lr=0.02, momentum=0.9, nesterov=True)
+    optimiser = torch.optim.SGD(groups(net, 5e-4), lr=0.04, momentum=0.9, nesterov=True)
     loss = lambda net, x, t: torch.nn.functional.cross_entropy(net(x), t, label_smoothing=0.1)  # noqa: E731
     train(
         net, optimiser, picture_batches(samples, 64), loss, average, options,
-        rate=0.02, warm_up=len(samples) // 128, clip=10.0,
+        rate=0.04, warm_up=len(samples) // 128, clip=10.0,
     )  # fmt: skip
     tests, right = classes_of(options.data / "test"), 0
     for first in range(0, len(tests), 100):

@@ -172,7 +172,7 @@ impl MachineOptions {
         if self.precision == Precision::Bf16 && !isa.has_bf16() {
             let isa = isa.name();
             warning(format_args!(
-                "{isa} on this processor has no bf16 instructions: the results are those of bf16, but nothing is faster"
+                "{isa} on this processor has no fast bf16 instructions: the results are those of bf16, but nothing is faster"
             ));
         }
     }

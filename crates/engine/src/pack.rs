@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use effigy_arch::{Conv, NodeId};
 use effigy_kernels::int8::Quant;
-use effigy_kernels::{ConvShape, Cpu, Isa, PackedConv, PackedDepthwise};
+use effigy_kernels::{Announced, ConvShape, Cpu, Isa, PackedConv, PackedDepthwise};
 use effigy_tensor::Arena;
 
 use crate::error::EngineError;
@@ -55,7 +55,21 @@ pub(crate) fn steps(
             let _ = steps[i].set(step);
         }
     });
-    steps.into_iter().filter_map(OnceLock::into_inner).collect()
+    let mut steps = steps.into_iter().filter_map(OnceLock::into_inner).collect::<Result<Vec<_>, _>>()?;
+    announce(&mut steps);
+    Ok(steps)
+}
+
+/// How many convolutions a convolution is told of: a block's, with those of its squeeze and excitation.
+const ANNOUNCED: usize = 4;
+
+/// Tells every convolution which weights are read after its own.
+fn announce(steps: &mut [Step]) {
+    let mut convs: Vec<_> = steps.iter_mut().filter_map(|step| step.operation.dense()).collect();
+    let stretches: Vec<_> = convs.iter().map(|conv| conv.stretch()).collect();
+    for (i, conv) in convs.iter_mut().enumerate() {
+        conv.announce(stretches.iter().skip(i + 1).take(ANNOUNCED).copied().collect());
+    }
 }
 
 /// Packs a unit: one of bytes where its values are, or else one of floats.
@@ -88,6 +102,19 @@ fn weight_count(kind: &Kind<'_>) -> usize {
 }
 
 impl Operation {
+    /// The dense convolution that it is, or begins with.
+    fn dense(&mut self) -> Option<&mut dyn Announced> {
+        match self {
+            Self::Dense { packed, .. } => Some(packed),
+            Self::Depthwise { expand: Some(expand), .. } => Some(&mut expand.packed),
+            Self::Quantised(quantised) => match &mut **quantised {
+                Quantised::Dense { packed, .. } => Some(packed),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     fn pack(target: Target, kind: Kind<'_>) -> Result<Self, EngineError> {
         Ok(match kind {
             Kind::Input => Self::Input,

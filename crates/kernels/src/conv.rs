@@ -5,6 +5,7 @@ use std::ops::Range;
 use effigy_tensor::AlignedBuf;
 
 use crate::Cpu;
+use crate::ahead::{Ahead, Coming, Stretch};
 use crate::bf16::{Bf16, Cells};
 use crate::cut::Product;
 use crate::epilogue::{Activation, Epilogue, Form};
@@ -295,6 +296,17 @@ impl Kernel for Part<'_> {
 }
 
 impl Part<'_> {
+    /// What `tiles` of a group of the panels fetch: the panels behind it, then what is read after all of them.
+    #[inline(always)]
+    fn coming(&self, group: &[Panel], tiles: usize) -> Coming<'_> {
+        let Job { conv, b, .. } = *self.job;
+        let (matrix, last) = (&conv.matrix, &group[group.len() - 1]);
+        let rows = group.len() * matrix.rows;
+        let own = size_of::<f32>() * rows * matrix.width(last);
+        let behind = Stretch::of(&b[matrix.offset(last) + matrix.rows * matrix.width(last)..]);
+        Coming::new(behind, &conv.later, own, rows, tiles)
+    }
+
     /// Every panel over the pixels of one run, counted from the job's first.
     #[inline(always)]
     fn block<S: Simd>(&self, s: S, pixels: Range<usize>, cells: &mut Cells) {
@@ -304,13 +316,14 @@ impl Part<'_> {
             let (short, longer) = (pixels.len() / tiles, pixels.len() % tiles);
             let panel_bytes = size_of::<f32>() * job.conv.matrix.rows * job.conv.matrix.width(&panels[0]);
             for panels in panels.chunks((GROUP_OF_B / panel_bytes).max(1)) {
+                let mut coming = self.coming(panels, tiles);
                 // Counted on from tile to tile: where a tile has little to compute, divisions take long.
                 let mut pixel = Pixel::new(&job.layout, job.first_pixel + pixels.start);
                 for i in 0..tiles {
                     let count = short + usize::from(i < longer);
                     let mut rows = job.locate(pixel, count);
                     job.round(s, &mut rows, cells);
-                    job.tile(s, panels, &rows);
+                    job.tile(s, panels, &rows, coming.ahead());
                     job.finish(s, panels, &rows);
                     pixel.advance(&job.layout, count);
                 }
@@ -371,7 +384,7 @@ impl Job<'_> {
     /// Adjacent panels of the same width over the rows of a tile: the sums, and what can be done to them in
     /// registers.
     #[inline(always)]
-    fn tile<S: Simd>(&self, s: S, panels: &[Panel], rows: &Rows) {
+    fn tile<S: Simd>(&self, s: S, panels: &[Panel], rows: &Rows, ahead: Ahead) {
         let matrix = &self.conv.matrix;
         let form = self.activation.form();
         let (panel, columns) = (&panels[0], columns_of(panels));
@@ -391,6 +404,7 @@ impl Job<'_> {
                 columns: columns.len(),
                 clamp: form.and_then(Form::bounds),
                 residual,
+                ahead,
             };
             match self.conv.bf16 {
                 #[cfg(target_arch = "x86_64")]

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code)]
 
+mod ahead;
 pub mod bf16;
 mod conv;
 mod cut;
@@ -27,6 +28,7 @@ mod pooling;
 mod separable;
 mod weighted_sum;
 
+pub use ahead::{Announced, Stretch};
 pub use conv::{ConvShape, PackedConv, conv2d};
 pub use depthwise::{PackedDepthwise, depthwise};
 pub use elementwise::{activation, add, affine, copy, scale, scale_in_place};

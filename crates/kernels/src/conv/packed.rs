@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::columns_of;
+use crate::ahead::{Announced, Stretch};
 use crate::bf16::Bf16;
 use crate::gemm::{PackedMatrix, flushed};
 use crate::isa::Isa;
@@ -28,6 +29,8 @@ pub struct PackedConv {
     pub(super) matrix: PackedMatrix,
     /// How bf16 are multiplied, if the weights were packed as such.
     pub(super) bf16: Option<Bf16>,
+    /// What is read after it.
+    pub(super) later: Vec<Stretch>,
 }
 
 impl PackedConv {
@@ -86,7 +89,7 @@ impl PackedConv {
                 bf16.cell(len, cell, |k| weight(k, n))
             }),
         };
-        Self { shape, matrix, bf16 }
+        Self { shape, matrix, bf16, later: Vec::new() }
     }
 
     /// Packs `weights: [O, I, k, k]` for the way back: the 1×1 convolution that makes of an output pixel's gradient
@@ -109,7 +112,7 @@ impl PackedConv {
             })
         };
         let shape = ConvShape { inputs: outputs, outputs: patch, kernel: 1, stride: 1 };
-        Self { shape, matrix, bf16: None }
+        Self { shape, matrix, bf16: None, later: Vec::new() }
     }
 
     /// The name of the kernel that runs it: type, tile (rows × columns) and instruction set.
@@ -160,5 +163,15 @@ impl PackedConv {
     #[must_use]
     pub fn scratch_len(&self) -> usize {
         if self.gates_input() { 0 } else { self.matrix.values.len() }
+    }
+}
+
+impl Announced for PackedConv {
+    fn stretch(&self) -> Stretch {
+        Stretch::of(&self.matrix.values)
+    }
+
+    fn announce(&mut self, later: Vec<Stretch>) {
+        self.later = later;
     }
 }

@@ -1,6 +1,7 @@
 //! The register tile: a few rows of A against one panel of B, accumulated in registers.
 
-use crate::isa::{Dot, DotKernel, Simd, prefetch};
+use crate::ahead::Ahead;
+use crate::isa::{Dot, DotKernel, Simd, prefetch, prefetch_far};
 
 /// How a row of A lies in memory.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,7 @@ pub(crate) struct Tile<'a> {
     pub(crate) clamp: Option<(f32, f32)>,
     /// Rows that are added then; like `rows`, they start `first` values early.
     pub(crate) residual: Option<&'a [*const f32]>,
+    pub(crate) ahead: Ahead,
 }
 
 /// How many values ahead B is fetched: the weights of late layers come from memory, which answers within
@@ -56,9 +58,11 @@ struct TileKernel<'a, const ROWS: usize, const VECTORS: usize>(Tile<'a>);
 impl<const ROWS: usize, const VECTORS: usize> TileKernel<'_, ROWS, VECTORS> {
     #[inline(always)]
     fn compute<S: Simd, D: Dot<S = S>>(self, s: S, d: D) {
-        let Tile { a: start, operand, b, panels, bias, rows, first, columns, clamp, residual } = self.0;
+        let Tile { a: start, operand, b, panels, bias, rows, first, columns, clamp, residual, ahead } =
+            self.0;
         let Operand { pitch, segments, segment_pitch, segment_len } = operand;
         let mut b = b;
+        let mut later = ahead.or(b);
         let width = VECTORS * S::LANES;
         // SAFETY: `run_tile`'s contract gives every operand its extent.
         unsafe {
@@ -74,6 +78,8 @@ impl<const ROWS: usize, const VECTORS: usize> TileKernel<'_, ROWS, VECTORS> {
                 for segment in 0..segments {
                     let mut a = start.add(segment * segment_pitch);
                     for _ in 0..segment_len {
+                        prefetch_far(later);
+                        later = later.wrapping_add(ahead.step);
                         for v in 0..VECTORS {
                             column[v] = s.load(b.add(v * S::LANES));
                             if v * S::LANES % LINE == 0 {

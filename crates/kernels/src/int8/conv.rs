@@ -8,7 +8,8 @@ use super::epilogue::{Addend, Finish, Output, Residual};
 use super::finish::{Columns, Rows, finish_rows};
 use super::gemm::{MAX_ROWS, Spill, Tile, run_tile};
 use super::weights::{GROUP, QuantWeights};
-use super::{Bytes, BytesMut, Quant, Shared, bytes_of_mut};
+use super::{Bytes, BytesMut, Quant, Shared, bytes_of, bytes_of_mut};
+use crate::ahead::{Ahead, Announced, Coming, Stretch};
 use crate::conv::ConvShape;
 use crate::cut::Product;
 use crate::epilogue::Activation;
@@ -28,6 +29,8 @@ pub struct QuantConv {
     /// Where every output channel's sum starts: the input's zero is subtracted there.
     starts: Vec<i32>,
     finish: Finish,
+    /// What is read after it.
+    later: Vec<Stretch>,
 }
 
 /// Output channels that a register tile holds.
@@ -113,7 +116,7 @@ impl QuantConv {
         starts.resize(padded, 0);
         let scales: Vec<f32> = quantised.scales.iter().map(|scale| scale * input.scale).collect();
         let finish = Finish::new(&scales, bias, activation, output, padded);
-        Self { shape, isa, input, panels, weights: packed, starts, finish }
+        Self { shape, isa, input, panels, weights: packed, starts, finish, later: Vec::new() }
     }
 
     /// `output = activation(weights ∗ input + bias) + residual`.
@@ -195,6 +198,16 @@ impl QuantConv {
         assert!(output.height > 0 && output.width > 0, "an output has pixels");
         assert!(reach(output.height) <= top + input.height + input.halo.bottom, "{input:?} → {output:?}");
         assert!(reach(output.width) <= left + input.width + input.halo.right, "{input:?} → {output:?}");
+    }
+}
+
+impl Announced for QuantConv {
+    fn stretch(&self) -> Stretch {
+        Stretch::of(&self.weights)
+    }
+
+    fn announce(&mut self, later: Vec<Stretch>) {
+        self.later = later;
     }
 }
 
@@ -284,6 +297,16 @@ impl Part<'_> {
         }
     }
 
+    /// What is fetched while `tiles` go over a group of the panels: those behind it, then what is read after all.
+    #[inline(always)]
+    fn coming<S: IntSimd>(&self, group: &[Panel], tiles: usize) -> Coming<'_> {
+        let conv = self.job.conv;
+        let (first, last) = (&group[0], &group[group.len() - 1]);
+        let end = last.offset + last.vectors * S::LANES * conv.depth();
+        let behind = Stretch::of(&bytes_of(&conv.weights)[end..]);
+        Coming::new(behind, &conv.later, end - first.offset, conv.depth() / GROUP, tiles * group.len())
+    }
+
     /// Every panel over these pixels of some runs.
     #[inline(always)]
     fn block<S: IntSimd>(&self, s: S, spill: &mut Spill, runs: Range<usize>, pixels: Range<usize>) {
@@ -293,6 +316,7 @@ impl Part<'_> {
         let panel_bytes = 2 * S::LANES * conv.depth();
         // Loops, not closures: those would be compiled without the instruction set.
         for panels in self.panels.chunks((PANELS / panel_bytes).max(1)) {
+            let mut coming = self.coming::<S>(panels, runs.len() * tiles);
             for run in runs.clone() {
                 let (image, y) = (run / layout.height, run % layout.height);
                 let mut x = pixels.start;
@@ -300,7 +324,7 @@ impl Part<'_> {
                     let count = short + usize::from(tile < longer);
                     let place = self.job.locate(image, y, x, count);
                     for panel in panels {
-                        self.job.tile(s, spill, panel, &place);
+                        self.job.tile(s, spill, panel, &place, coming.ahead());
                     }
                     x += count;
                 }
@@ -334,7 +358,14 @@ impl Job<'_> {
 
     /// One panel over the rows of a tile.
     #[inline(always)]
-    fn tile<S: IntSimd>(&self, s: S, spill: &mut Spill, panel: &Panel, (a, rows): &(*const u8, Rows)) {
+    fn tile<S: IntSimd>(
+        &self,
+        s: S,
+        spill: &mut Spill,
+        panel: &Panel,
+        (a, rows): &(*const u8, Rows),
+        ahead: Ahead,
+    ) {
         let Self { conv, input, addend, .. } = self;
         let ConvShape { inputs, kernel, stride, .. } = conv.shape;
         let Panel { column, columns, vectors, offset } = *panel;
@@ -351,6 +382,7 @@ impl Job<'_> {
                 b: conv.weights.as_ptr().cast::<i8>().add(offset),
                 start: conv.starts.as_ptr().add(column),
                 rows: rows.count,
+                ahead,
             };
             run_tile(s, vectors, &tile, spill);
             let columns = Columns { first: column, count: columns, vectors };

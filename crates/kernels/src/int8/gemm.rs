@@ -2,8 +2,9 @@
 
 use super::finish::Sums;
 use super::weights::GROUP;
+use crate::ahead::Ahead;
 use crate::isa::int::IntSimd;
-use crate::isa::prefetch;
+use crate::isa::{prefetch, prefetch_far};
 
 /// How many bytes ahead weights are fetched: those of late layers come from memory.
 const AHEAD: usize = 4 << 10;
@@ -28,6 +29,7 @@ pub(crate) struct Tile {
     /// Where the sums of every column start.
     pub(crate) start: *const i32,
     pub(crate) rows: usize,
+    pub(crate) ahead: Ahead,
 }
 
 /// Where a tile's sums wait for their epilogue.
@@ -54,7 +56,8 @@ impl Spill {
 /// As [`run_tile`].
 #[inline(always)]
 unsafe fn sums<S: IntSimd, const ROWS: usize, const VECTORS: usize>(s: S, tile: &Tile, spill: &mut Spill) {
-    let Tile { a, pitch, segments, segment_pitch, groups, mut b, start, .. } = *tile;
+    let Tile { a, pitch, segments, segment_pitch, groups, mut b, start, ahead, .. } = *tile;
+    let mut later = ahead.or(b);
     let vector = 4 * S::LANES;
     let to = spill.0.as_mut_ptr();
     // Loops, not closures: those would be compiled without the instruction set.
@@ -68,6 +71,8 @@ unsafe fn sums<S: IntSimd, const ROWS: usize, const VECTORS: usize>(s: S, tile: 
         for segment in 0..segments {
             let mut a = a.add(segment * segment_pitch);
             for _ in 0..groups {
+                prefetch_far(later);
+                later = later.wrapping_add(ahead.step);
                 let mut weights = [[first[0]; 2]; VECTORS];
                 for (v, weights) in weights.iter_mut().enumerate() {
                     *weights = [s.load(b.add(v * vector)), s.load(b.add((VECTORS + v) * vector))];

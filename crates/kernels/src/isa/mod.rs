@@ -35,6 +35,19 @@ pub(crate) fn prefetch<T>(p: *const T) {
     let _ = p;
 }
 
+/// As [`prefetch`], into the second-level cache: for what is read later on.
+#[inline(always)]
+pub(crate) fn prefetch_far<T>(p: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch never faults.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 /// What kernels need of a vector of `f32`s.
 ///
 /// Every method is inlined into the body of [`Simd::vectorize`], which is compiled with the
