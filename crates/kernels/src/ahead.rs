@@ -85,3 +85,33 @@ impl<'a> Coming<'a> {
         Ahead::NOTHING
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What so many tiles fetch, in bytes from the start.
+    fn fetched(start: usize, mut coming: Coming<'_>, tiles: usize) -> Vec<(usize, usize)> {
+        (0..tiles).map(|_| coming.ahead()).map(|ahead| (ahead.from.addr() - start, ahead.step)).collect()
+    }
+
+    #[test]
+    fn tiles_share_what_is_behind_and_what_is_later() {
+        let values = vec![0u8; 10_000];
+        let start = values.as_ptr().addr();
+        let (behind, later) = (Stretch::of(&values[1000..1400]), [Stretch::of(&values[5000..6000])]);
+        // 800 of the 1400 bytes: twice as many as the group has.
+        let coming = Coming::new(behind, &later, 400, 10, 4);
+        assert_eq!(fetched(start, coming, 4), [(1000, 20), (1200, 20), (5000, 20), (5200, 20)]);
+        // Not more than a line a row.
+        let coming = Coming::new(behind, &later, 10_000, 5, 2);
+        assert_eq!(fetched(start, coming, 2), [(1000, 64), (1320, 64)]);
+    }
+
+    #[test]
+    fn nothing_is_fetched_where_nothing_follows() {
+        let values = [0u8; 64];
+        let ahead = Coming::new(Stretch::of(&values[..0]), &[], 400, 10, 4).ahead();
+        assert_eq!((ahead.or(values.as_ptr()), ahead.step), (values.as_ptr(), 0));
+    }
+}
