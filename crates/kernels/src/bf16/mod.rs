@@ -2,7 +2,7 @@
 //!
 //! Activations stay floats in memory. Before a tile is computed, its rows of A are rounded into a small
 //! buffer of the thread, where every panel of the weights meets them; sums, bias, activation and residual
-//! are in `f32`. Where the processor multiplies pairs of bf16 (AVX512-BF16), a 32-bit cell of A or B
+//! are in `f32`. Where the processor gains by multiplying pairs of bf16 (AVX512-BF16), a 32-bit cell of A or B
 //! holds two numbers that follow each other in k. Elsewhere a cell holds one rounded number, and the
 //! tile of `f32` does the rest: the same products, so that results and accuracy can be had on every
 //! processor, but nothing is faster.

@@ -237,7 +237,7 @@ impl Isa {
         }
     }
 
-    /// Whether the processor has instructions for products of bf16.
+    /// Whether the processor has instructions for products of bf16 that are faster than those of floats.
     #[must_use]
     pub fn has_bf16(self) -> bool {
         crate::bf16::Bf16::of(self).is_native()
