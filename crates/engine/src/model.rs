@@ -398,6 +398,7 @@ impl Step {
     pub(crate) fn reads(&self) -> impl Iterator<Item = NodeId> + '_ {
         let fused = match &self.operation {
             Operation::Dense { gate, residual, .. } => [*gate, *residual],
+            Operation::Separable(all) => [all[0].residual, None],
             Operation::Quantised(quantised) => [None, quantised.residual()],
             _ => [None, None],
         };

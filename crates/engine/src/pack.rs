@@ -90,14 +90,18 @@ fn operation(
 fn weight_count(kind: &Kind<'_>) -> usize {
     match kind {
         Kind::Dense(dense) => dense.weights.len(),
-        Kind::Depthwise(depthwise) => {
-            depthwise.weights.len() + depthwise.expand.as_ref().map_or(0, |expand| expand.weights.len())
-        }
+        Kind::Depthwise(depthwise) => depthwise.weight_count(),
         Kind::Separable(all) => all
             .iter()
-            .map(|separable| separable.depthwise.weights.len() + separable.pointwise.weights.len())
+            .map(|separable| separable.depthwise.weight_count() + separable.pointwise.weights.len())
             .sum(),
         _ => 0,
+    }
+}
+
+impl Depthwise<'_> {
+    fn weight_count(&self) -> usize {
+        self.weights.len() + self.expand.as_ref().map_or(0, |expand| expand.weights.len())
     }
 }
 
@@ -125,23 +129,13 @@ impl Operation {
                 gate: dense.gate,
                 residual: dense.residual,
             },
-            Kind::Depthwise(depthwise) => {
-                let expand = match &depthwise.expand {
-                    None => None,
-                    Some(dense) => Some(Expand {
-                        conv: dense.conv,
-                        packed: pack_dense(target, dense)?,
-                        activation: dense.activation,
-                    }),
-                };
-                Self::Depthwise {
-                    expand,
-                    conv: depthwise.conv,
-                    packed: pack_depthwise(target.isa, &depthwise)?,
-                    activation: depthwise.activation,
-                    mean: depthwise.mean,
-                }
-            }
+            Kind::Depthwise(depthwise) => Self::Depthwise {
+                expand: pack_expand(target, &depthwise)?,
+                conv: depthwise.conv,
+                packed: pack_depthwise(target.isa, &depthwise)?,
+                activation: depthwise.activation,
+                mean: depthwise.mean,
+            },
             Kind::Affine { scale, shift } => Self::Affine { scale, shift },
             Kind::Activation(function) => Self::Activation(function),
             Kind::Mean => Self::Mean,
@@ -165,6 +159,15 @@ pub(crate) fn pack_dense(target: Target, dense: &Dense<'_>) -> Result<PackedConv
         Precision::Fp32 | Precision::Int8 => PackedConv::scaled,
     };
     dense.weights.read(|weights, scale| pack(target.isa, shape, weights, scale, &dense.bias))
+}
+
+/// What is expanded for a depthwise convolution.
+pub(crate) fn pack_expand(target: Target, depthwise: &Depthwise<'_>) -> Result<Option<Expand>, EngineError> {
+    let pack = |dense: &Dense<'_>| {
+        let packed = pack_dense(target, dense)?;
+        Ok(Expand { conv: dense.conv, packed, activation: dense.activation })
+    };
+    depthwise.expand.as_ref().map(pack).transpose()
 }
 
 pub(crate) fn pack_depthwise(isa: Isa, depthwise: &Depthwise<'_>) -> Result<PackedDepthwise, EngineError> {

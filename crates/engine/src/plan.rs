@@ -89,21 +89,18 @@ impl Plan {
 
     /// Multiply-accumulates of a step over the whole batch.
     pub(crate) fn macs(&self, step: &Step) -> u64 {
-        let macs = |layout: &Layout, conv: &Conv| {
-            let per_pixel = conv.outputs * (conv.inputs / conv.groups) * conv.kernel * conv.kernel;
-            (layout.images * layout.pixels() * per_pixel) as u64
-        };
+        let layout = |value: NodeId| &self.places[&value].layout;
         let others = match &step.operation {
-            Operation::Separable(all) => {
-                all.iter().map(|separable| separable.macs(&self.place(separable.value).layout)).sum()
-            }
+            Operation::Separable(all) => all
+                .iter()
+                .map(|separable| separable.macs(layout(separable.inputs[0]), layout(separable.value)))
+                .sum(),
             Operation::Depthwise { expand: Some(expand), conv, .. } => {
-                let input = &self.place(step.inputs[0]).layout;
-                macs(&expand.expansion(conv, input).expanded, &expand.conv)
+                expand.macs(conv, layout(step.inputs[0]))
             }
             _ => 0,
         };
-        others + step.operation.conv().map_or(0, |conv| macs(&self.place(step.value).layout, conv))
+        others + step.operation.conv().map_or(0, |conv| macs(layout(step.value), conv))
     }
 
     /// Bytes of the values that a step reads and writes, halos apart.
@@ -137,6 +134,12 @@ impl Plan {
     }
 }
 
+/// Multiply-accumulates of a convolution with an output of this layout.
+fn macs(output: &Layout, conv: &Conv) -> u64 {
+    let per_pixel = conv.outputs * (conv.inputs / conv.groups) * conv.kernel * conv.kernel;
+    (output.images * output.pixels() * per_pixel) as u64
+}
+
 fn layouts(steps: &[Step], images: usize, extents: &[Extent]) -> HashMap<NodeId, Layout> {
     let values = steps.iter().flat_map(Step::writes);
     let layout = |value: NodeId| {
@@ -156,6 +159,11 @@ pub(crate) fn window_halo(conv: &Conv, height: usize, width: usize) -> Halo {
 }
 
 impl Expand {
+    /// Multiply-accumulates for an input of this layout.
+    pub(crate) fn macs(&self, depthwise: &Conv, input: &Layout) -> u64 {
+        macs(&self.expansion(depthwise, input).expanded, &self.conv)
+    }
+
     /// The expansion of `input` for the depthwise convolution that reads it.
     pub(crate) fn expansion(&self, depthwise: &Conv, input: &Layout) -> Expansion<'_> {
         let Self { conv, packed, activation } = self;

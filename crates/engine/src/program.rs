@@ -136,7 +136,7 @@ impl Weights<'_> {
     }
 }
 
-/// A depthwise convolution and a 1×1 one after it, of a map or of a sum.
+/// A depthwise convolution and a 1×1 one after it, of a map, of a sum or of what is expanded.
 pub(crate) struct Separable<'a> {
     pub(crate) value: NodeId,
     /// The map, or what is added.
@@ -160,6 +160,7 @@ impl Unit<'_> {
     pub(crate) fn reads(&self) -> impl Iterator<Item = NodeId> + '_ {
         let fused = match &self.kind {
             Kind::Dense(dense) => [dense.gate, dense.residual],
+            Kind::Separable(all) => [all[0].pointwise.residual, None],
             _ => [None, None],
         };
         self.inputs.iter().copied().chain(fused.into_iter().flatten())

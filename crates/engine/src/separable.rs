@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use effigy_arch::{Conv, NodeId};
 use effigy_kernels::{
-    self as kernels, Activation, Cpu, FusionSum, FusionTerm, Isa, Layout, MAX_SEPARABLE, MAX_TERMS,
-    PackedConv, PackedDepthwise, SeparableInput, View, ViewMut, Window, separable_scratch_len,
+    self as kernels, Activation, Cpu, Epilogue, FusionSum, FusionTerm, InputKind, Isa, Layout, MAX_SEPARABLE,
+    MAX_TERMS, PackedConv, PackedDepthwise, SeparableInput, View, ViewMut, Window, separable_scratch_len,
 };
 use effigy_tensor::AlignedBuf;
 
 use crate::error::EngineError;
-use crate::pack::{Target, pack_dense, pack_depthwise};
+use crate::model::Expand;
+use crate::pack::{Target, pack_dense, pack_depthwise, pack_expand};
 use crate::plan::window_halo;
 use crate::program::{self, FusedSum, MaxPool};
 use crate::run::Call;
@@ -22,10 +23,12 @@ pub(crate) struct Separable {
     pub(crate) value: NodeId,
     pub(crate) inputs: Vec<NodeId>,
     sum: Option<FusedSum>,
+    expand: Option<Expand>,
     conv: Conv,
     depthwise: (Arc<PackedDepthwise>, Activation),
     outputs: usize,
     pointwise: (Arc<PackedConv>, Activation),
+    pub(crate) residual: Option<NodeId>,
 }
 
 /// Packs the convolutions of one step.
@@ -52,10 +55,12 @@ pub(crate) fn pack(target: Target, all: &[program::Separable<'_>]) -> Result<Vec
             value: separable.value,
             inputs: separable.inputs.clone(),
             sum: separable.sum.clone(),
+            expand: pack_expand(target, depthwise)?,
             conv: depthwise.conv,
             depthwise: (spatial, depthwise.activation),
             outputs: pointwise.conv.outputs,
             pointwise: (dense, pointwise.activation),
+            residual: pointwise.residual,
         });
     }
     Ok(packed)
@@ -65,44 +70,55 @@ pub(crate) fn pack(target: Target, all: &[program::Separable<'_>]) -> Result<Vec
 pub(crate) fn bytes(all: &[Separable]) -> usize {
     let shared = |i: usize| all[..i].iter().any(|other| Arc::ptr_eq(&other.pointwise.0, &all[i].pointwise.0));
     let pointwise = (0..all.len()).filter(|i| !shared(*i)).map(|i| all[i].pointwise.0.bytes());
-    all[0].depthwise.0.bytes() + pointwise.sum::<usize>()
+    let expand = all[0].expand.as_ref().map_or(0, |expand| expand.packed.bytes());
+    expand + all[0].depthwise.0.bytes() + pointwise.sum::<usize>()
 }
 
 /// The kernels that run the convolutions of a step.
 pub(crate) fn kernel_name(all: &[Separable], isa: Isa) -> String {
-    let Separable { depthwise, pointwise, sum, .. } = &all[0];
-    let sum =
-        if sum.is_some() { format!("f32 sum c{} {} + ", isa.lanes(), isa.name()) } else { String::new() };
-    format!("{sum}{} + {}", depthwise.0.kernel_name(isa), pointwise.0.kernel_name(isa))
+    let Separable { depthwise, pointwise, sum, expand, .. } = &all[0];
+    let before = match (sum, expand) {
+        (Some(_), _) => format!("f32 sum c{} {} + ", isa.lanes(), isa.name()),
+        (None, Some(expand)) => format!("{} + ", expand.packed.kernel_name(isa)),
+        (None, None) => String::new(),
+    };
+    format!("{before}{} + {}", depthwise.0.kernel_name(isa), pointwise.0.kernel_name(isa))
 }
 
 /// What the convolutions of a step are, in a few words.
 pub(crate) fn describe(all: &[Separable]) -> String {
+    if let Some(Expand { conv, .. }) = &all[0].expand {
+        return format!("dense {0}×{0} + separable {1}×{1}", conv.kernel, all[0].conv.kernel);
+    }
     let sum = if all.iter().any(|separable| separable.sum.is_some()) { "sum + " } else { "" };
     let times = if all.len() > 1 { format!("{} × ", all.len()) } else { String::new() };
     format!("{times}{sum}separable {0}×{0}", all[0].conv.kernel)
 }
 
 impl Separable {
-    /// The depthwise convolution and the map that it reads, unless that is a sum.
+    /// The convolution that reads a map, and the map, unless it is a sum that is read.
     pub(crate) fn reads_map(&self) -> Option<(&Conv, NodeId)> {
-        self.sum.is_none().then_some((&self.conv, self.inputs[0]))
+        let conv = self.expand.as_ref().map_or(&self.conv, |expand| &expand.conv);
+        self.sum.is_none().then_some((conv, self.inputs[0]))
     }
 
     /// Scratch memory that it needs.
     pub(crate) fn scratch_len(&self, cpu: &Cpu, layouts: &HashMap<NodeId, Layout>) -> usize {
         let output = &layouts[&self.value];
-        let input = match self.sum {
-            Some(_) => self.sum_layout(output),
-            None => layouts[&self.inputs[0]],
+        let map = || &layouts[&self.inputs[0]];
+        let (input, kind) = match (&self.sum, &self.expand) {
+            (Some(_), _) => (self.sum_layout(output), InputKind::Sum),
+            (None, Some(expand)) => (expand.expansion(&self.conv, map()).expanded, InputKind::Expanded),
+            (None, None) => (*map(), InputKind::Map),
         };
-        separable_scratch_len(cpu, &self.depthwise.0, &input, self.sum.is_some(), output)
+        separable_scratch_len(cpu, &self.depthwise.0, &input, kind, output)
     }
 
-    /// Multiply-accumulates for an output of this layout.
-    pub(crate) fn macs(&self, output: &Layout) -> u64 {
+    /// Multiply-accumulates for an input and an output of these layouts.
+    pub(crate) fn macs(&self, input: &Layout, output: &Layout) -> u64 {
+        let expand = self.expand.as_ref().map_or(0, |expand| expand.macs(&self.conv, input));
         let per_pixel = self.conv.outputs * (self.conv.kernel * self.conv.kernel + self.outputs);
-        (output.images * output.pixels() * per_pixel) as u64
+        expand + (output.images * output.pixels() * per_pixel) as u64
     }
 
     /// The sum has the output's size: the convolutions step by one and keep it.
@@ -113,12 +129,14 @@ impl Separable {
 
     fn kernel<'a>(&'a self, call: &'a Call<'_>, slot: &'a mut AlignedBuf) -> kernels::Separable<'a> {
         let output = call.layout(self.value);
-        let (layout, input) = match &self.sum {
-            None => {
-                let map = call.view(self.inputs[0]);
-                (map.layout, SeparableInput::Map(map))
+        let map = || call.view(self.inputs[0]);
+        let (layout, input) = match (&self.sum, &self.expand) {
+            (None, None) => (map().layout, SeparableInput::Map(map())),
+            (None, Some(expand)) => {
+                let expansion = expand.expansion(&self.conv, &map().layout);
+                (expansion.expanded, SeparableInput::Expanded(expansion, map()))
             }
-            Some(sum) => {
+            (Some(sum), _) => {
                 let layout = self.sum_layout(&output);
                 let term = |i: usize| {
                     let &input = self.inputs.get(i)?;
@@ -130,11 +148,12 @@ impl Separable {
                 (layout, SeparableInput::Sum(FusionSum { terms, activation: sum.activation, layout }))
             }
         };
+        let residual = self.residual.map(|residual| call.view(residual));
         kernels::Separable {
             input,
             depthwise: (&self.depthwise.0, self.depthwise.1),
             padding: (self.conv.pads(layout.height).0, self.conv.pads(layout.width).0),
-            pointwise: (&self.pointwise.0, self.pointwise.1),
+            pointwise: (&self.pointwise.0, Epilogue { activation: self.pointwise.1, residual }),
             output: ViewMut::new(slot, output),
         }
     }

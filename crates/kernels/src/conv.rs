@@ -203,8 +203,8 @@ fn convolve(
 }
 
 /// Some output rows of one image, on the calling thread: `out` is where the first of them goes, its left
-/// halo included, and `layout` (of one image, without rows above and below) how they lie there. Of the
-/// columns only those of `panels` are computed, and `layout` need have no others.
+/// halo included, and `layout` (of one image, without rows above and below) how they lie there; a residual has the
+/// same shape. Of the columns only those of `panels` are computed, and `layout` need have no others.
 ///
 /// # Safety
 /// The rows must exist: what they read must lie in `input` and its halo. The length of `layout` must be
@@ -213,7 +213,7 @@ pub(crate) unsafe fn convolve_rows(
     isa: Isa,
     conv: &PackedConv,
     panels: Range<usize>,
-    activation: Activation,
+    Epilogue { activation, residual }: Epilogue<'_>,
     input: View<'_>,
     padding: (usize, usize),
     (image, first_row): (usize, usize),
@@ -233,7 +233,7 @@ pub(crate) unsafe fn convolve_rows(
         out,
         layout,
         activation,
-        residual: None,
+        residual,
         runs: runs(conv.shape, &input.layout, &layout, 1),
     };
     isa.run(Part { job: &job, spans: 1, span: 0, panels });

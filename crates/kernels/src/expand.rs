@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::conv::{PackedConv, check_input, convolve_rows};
 use crate::depthwise::{Job, PackedDepthwise, Part, Source};
-use crate::epilogue::Activation;
+use crate::epilogue::{Activation, Epilogue};
 use crate::layout::{Halo, Layout, SharedPtr, View, ViewMut};
 use crate::pool::{self, apart, split};
 use crate::pooling::PartialSums;
@@ -77,20 +77,9 @@ pub fn expand_depthwise(
         let panels = group * cut.panels..((group + 1) * cut.panels).min(expand.panels());
         let channels = expand.columns(panels.clone());
         // SAFETY: threads have parts of their own in the scratch, whose length was checked.
-        let kept = unsafe { scratch.from(thread * kept_len) };
-        let layout = Layout { images: 1, channels: channels.len(), ..expanded };
-        let mut strip = Strip {
-            isa: cpu.isa,
-            expansion,
-            input,
-            image,
-            panels,
-            first_channel: channels.start,
-            layout,
-            kept,
-            rows: cut.rows,
+        let mut ring = unsafe {
+            Ring::new(cpu.isa, expansion, input, image, panels, scratch.from(thread * kept_len), cut.rows)
         };
-        strip.clear_sides();
         let row_parts = split(parts, row_tasks, row_task);
         let part_rows = |part| PartialSums::rows(job.height(), part);
         let mut start = part_rows(row_parts.start).start;
@@ -100,10 +89,10 @@ pub fn expand_depthwise(
             let rows = start..end.min(start + cut.step);
             let window = conv.window(&rows);
             // Where the stride is larger than the kernel, rows are skipped.
-            strip.fill(next.max(window.start)..window.end, padding.0);
+            ring.fill(next.max(window.start)..window.end, padding.0);
             next = window.end;
             start = rows.end;
-            let source = strip.source(padding.1);
+            let source = ring.source(padding.1);
             cpu.isa.run(Part { job: &job, source, image, rows, channels: channels.clone() });
         }
     });
@@ -180,8 +169,8 @@ fn row_tasks_and_panels(
     best.1
 }
 
-/// Some channels of the activation between the convolutions, of one image: a ring of rows is in memory.
-struct Strip<'a> {
+/// Some channels of the activation between the convolutions, of one image, of which the last few rows are in memory.
+pub(crate) struct Ring<'a> {
     isa: Isa,
     expansion: &'a Expansion<'a>,
     input: View<'a>,
@@ -195,7 +184,28 @@ struct Strip<'a> {
     rows: usize,
 }
 
-impl Strip<'_> {
+impl<'a> Ring<'a> {
+    /// A ring of `rows` rows of the channels of `panels`, its sides cleared.
+    ///
+    /// # Safety
+    /// `kept` must be valid for writing so many rows, by this thread alone, for as long as the ring lives.
+    pub(crate) unsafe fn new(
+        isa: Isa,
+        expansion: &'a Expansion<'a>,
+        input: View<'a>,
+        image: usize,
+        panels: Range<usize>,
+        kept: SharedPtr,
+        rows: usize,
+    ) -> Self {
+        let channels = expansion.expand.columns(panels.clone());
+        let layout = Layout { images: 1, channels: channels.len(), ..expansion.expanded };
+        let first_channel = channels.start;
+        let mut ring = Self { isa, expansion, input, image, panels, first_channel, layout, kept, rows };
+        ring.clear_sides();
+        ring
+    }
+
     /// The row at a place of the ring, sides included.
     fn row(&mut self, place: usize) -> &mut [f32] {
         let pitch = self.layout.row_pitch();
@@ -214,7 +224,7 @@ impl Strip<'_> {
     }
 
     /// Computes padded rows: zeros above and below the picture, the first convolution within.
-    fn fill(&mut self, rows: Range<usize>, top: usize) {
+    pub(crate) fn fill(&mut self, rows: Range<usize>, top: usize) {
         let mut row = rows.start;
         while row < rows.end {
             let place = row % self.rows;
@@ -228,18 +238,19 @@ impl Strip<'_> {
             let halo = Halo { top: 0, bottom: 0, ..self.layout.halo };
             let layout = Layout { height: count, halo, ..self.layout };
             let Expansion { expand, activation, padding, .. } = *self.expansion;
+            let epilogue = Epilogue { activation, residual: None };
             let (panels, from) = (self.panels.clone(), (self.image, row - top));
             // SAFETY: `count` rows from `place` on lie within the ring, and in the picture from `row − top`.
             unsafe {
                 let out = self.kept.from(place * self.layout.row_pitch());
-                convolve_rows(self.isa, expand, panels, activation, self.input, padding, from, out, layout);
+                convolve_rows(self.isa, expand, panels, epilogue, self.input, padding, from, out, layout);
             }
             row += count;
         }
     }
 
     /// The ring, for windows that start `left` columns left of the picture.
-    fn source(&self, left: usize) -> Source {
+    pub(crate) fn source(&self, left: usize) -> Source {
         let Layout { halo, channels, .. } = self.layout;
         // SAFETY: the halo is at least as wide as the padding (checked).
         let base = unsafe { self.kept.at((halo.left - left) * channels) };
@@ -259,7 +270,6 @@ mod tests {
     use super::*;
     use crate::conv::{ConvShape, conv2d};
     use crate::depthwise::depthwise;
-    use crate::epilogue::Epilogue;
     use crate::naive::noise;
 
     /// Two convolutions and the picture they run on.

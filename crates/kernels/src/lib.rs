@@ -40,7 +40,7 @@ pub use max_pool::{Window, max_pool};
 pub use pool::ThreadPool;
 pub use pooling::{PartialSums, global_average, mean_of_sums};
 pub use separable::{
-    FusionSum, FusionTerm, MAX_POOLED, MAX_SEPARABLE, Separable, SeparableInput, separable,
+    FusionSum, FusionTerm, InputKind, MAX_POOLED, MAX_SEPARABLE, Separable, SeparableInput, separable,
     separable_scratch_len,
 };
 pub use weighted_sum::{MAX_TERMS, weighted_sum};

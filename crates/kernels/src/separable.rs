@@ -1,18 +1,20 @@
 //! Separable convolutions, a depthwise and a 1×1 one, row by row, many of them as one job; their input may
-//! be a weighted sum of maps. Neither the sum nor what lies between the convolutions leaves the cache.
+//! be a weighted sum of maps, or what another convolution expands. Neither that nor what lies between the
+//! convolutions leaves the cache.
 
 use std::ops::Range;
 
 use crate::Cpu;
-use crate::conv::{PackedConv, convolve_rows};
+use crate::conv::{PackedConv, check_input, convolve_rows};
 use crate::depthwise::{Job, PackedDepthwise, Part, Source};
-use crate::epilogue::Activation;
+use crate::epilogue::{Activation, Epilogue};
+use crate::expand::{Expansion, Ring};
 use crate::layout::{Halo, Layout, SharedPtr, View, ViewMut, fill_halo};
 use crate::max_pool::{MaxPool, Window};
 use crate::pool::{apart, split};
 use crate::weighted_sum::{MAX_TERMS, RowTerm, sum_row};
 
-/// One separable convolution of a job: `activation(pointwise ∗ activation(depthwise ∗ input))`.
+/// One separable convolution of a job: `activation(pointwise ∗ activation(depthwise ∗ input)) + residual`.
 #[derive(Debug)]
 pub struct Separable<'a> {
     /// What the depthwise convolution reads.
@@ -22,7 +24,7 @@ pub struct Separable<'a> {
     /// Rows above and columns left of the input, zeros, that the first output reads.
     pub padding: (usize, usize),
     /// The 1×1 convolution, of stride 1, and what follows it.
-    pub pointwise: (&'a PackedConv, Activation),
+    pub pointwise: (&'a PackedConv, Epilogue<'a>),
     /// The result, and its halo.
     pub output: ViewMut<'a>,
 }
@@ -36,6 +38,19 @@ pub enum SeparableInput<'a> {
     Map(View<'a>),
     /// A sum that is made on the way.
     Sum(FusionSum<'a>),
+    /// What a convolution makes of a map on the way.
+    Expanded(Expansion<'a>, View<'a>),
+}
+
+/// Where the input of a separable convolution comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputKind {
+    /// It lies in memory.
+    Map,
+    /// It is a sum that is made on the way.
+    Sum,
+    /// Another convolution makes it on the way.
+    Expanded,
 }
 
 /// `activation(Σ termᵢ)` of the first terms, at most [`MAX_TERMS`]; it ends with the first that is missing.
@@ -65,6 +80,9 @@ pub struct FusionTerm<'a> {
 const ALIGN: usize = 16;
 /// Values of a block of rows that pass from one convolution to the next while in the first-level cache.
 const BLOCK_VALUES: usize = 4 << 10;
+/// The same where the block's input is expanded on the way, which fills the second-level cache: the more rows at a
+/// time, the more seldom weights are read.
+const EXPANDED_BLOCK_VALUES: usize = 32 << 10;
 /// No block has more rows: so many are one part of a depthwise job.
 const BLOCK_ROWS: usize = 16;
 /// Below this many multiply-accumulates a task is not worth another thread's attention.
@@ -76,21 +94,21 @@ const SUM_TASKS_PER_THREAD: usize = 2;
 const SUM_TASK_ROWS: usize = 4;
 
 /// Length of the scratch memory that one convolution needs in a call of [`separable`], which takes the
-/// longest of its job: `input` with the halo that the depthwise convolution reads, the size of `output`, and
-/// whether the input is a sum.
+/// longest of its job: `input` with the halo that the depthwise convolution reads, and where that comes from, and
+/// the size of `output`.
 #[must_use]
 pub fn separable_scratch_len(
     cpu: &Cpu,
     depthwise: &PackedDepthwise,
     input: &Layout,
-    sum: bool,
+    kind: InputKind,
     output: &Layout,
 ) -> usize {
-    cpu.pool.threads() * apart(Parts::new(depthwise, input, sum, output).len())
+    cpu.pool.threads() * apart(Parts::new(depthwise, input, kind, output).len())
 }
 
-/// How a thread's scratch memory is cut: the sum's last rows, a pooled row for each term that may need it,
-/// the depthwise convolution's rows.
+/// How a thread's scratch memory is cut: the last rows of what is made on the way, a pooled row for each term of a
+/// sum that may need it, the depthwise convolution's rows.
 #[derive(Clone, Copy)]
 struct Parts {
     block_rows: usize,
@@ -101,16 +119,21 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(depthwise: &PackedDepthwise, input: &Layout, sum: bool, output: &Layout) -> Self {
+    fn new(depthwise: &PackedDepthwise, input: &Layout, kind: InputKind, output: &Layout) -> Self {
         let row = output.width * input.channels;
-        let block_rows = (BLOCK_VALUES / row).clamp(1, BLOCK_ROWS).min(output.height);
-        let ring_rows = if sum { depthwise.reach(block_rows) } else { 0 };
+        let values = if kind == InputKind::Expanded { EXPANDED_BLOCK_VALUES } else { BLOCK_VALUES };
+        let block_rows = (values / row).clamp(1, BLOCK_ROWS).min(output.height);
+        let ring_rows = if kind == InputKind::Map { 0 } else { depthwise.reach(block_rows) };
         let aligned = |len: usize| len.next_multiple_of(ALIGN);
         Self {
             block_rows,
             ring_rows,
             ring: aligned(ring_rows * input.row_pitch()),
-            pooled: if sum { aligned(MAX_POOLED * input.width * input.channels) } else { 0 },
+            pooled: if kind == InputKind::Sum {
+                aligned(MAX_POOLED * input.width * input.channels)
+            } else {
+                0
+            },
             block: aligned(block_rows * row),
         }
     }
@@ -171,6 +194,15 @@ impl SeparableInput<'_> {
         match self {
             Self::Map(map) => &map.layout,
             Self::Sum(sum) => &sum.layout,
+            Self::Expanded(expansion, _) => &expansion.expanded,
+        }
+    }
+
+    fn kind(&self) -> InputKind {
+        match self {
+            Self::Map(_) => InputKind::Map,
+            Self::Sum(_) => InputKind::Sum,
+            Self::Expanded(..) => InputKind::Expanded,
         }
     }
 }
@@ -202,8 +234,7 @@ impl FusionSum<'_> {
 
 impl Separable<'_> {
     fn parts(&self) -> Parts {
-        let sum = matches!(self.input, SeparableInput::Sum(_));
-        Parts::new(self.depthwise.0, self.input.layout(), sum, &self.output.layout)
+        Parts::new(self.depthwise.0, self.input.layout(), self.input.kind(), &self.output.layout)
     }
 
     /// What passes between the convolutions.
@@ -217,8 +248,15 @@ impl Separable<'_> {
         let shape = self.pointwise.0.shape;
         assert_eq!((shape.kernel, shape.stride), (1, 1), "the second convolution is 1×1");
         assert_eq!((shape.inputs, shape.outputs), (input.channels, output.channels), "channels");
-        if let SeparableInput::Sum(sum) = &self.input {
-            sum.check();
+        match &self.input {
+            SeparableInput::Map(_) => (),
+            SeparableInput::Sum(sum) => sum.check(),
+            SeparableInput::Expanded(Expansion { expand, padding, expanded, .. }, map) => {
+                check_input(expand, &map.layout, *padding, expanded);
+            }
+        }
+        if let Some(residual) = self.pointwise.1.residual {
+            assert!(residual.layout.same_shape(&output), "residual {:?} onto {output:?}", residual.layout);
         }
     }
 
@@ -238,6 +276,9 @@ impl Separable<'_> {
         let (task, most) = match self.input {
             SeparableInput::Map(_) => (task(TASKS_PER_THREAD), height),
             SeparableInput::Sum(_) => (task(SUM_TASKS_PER_THREAD), height / SUM_TASK_ROWS),
+            // What is computed twice is dear, and nothing else is in the job.
+            SeparableInput::Expanded(..) if images.is_multiple_of(threads) => return 1,
+            SeparableInput::Expanded(..) => return threads.min(height / SUM_TASK_ROWS).max(1),
         };
         (self.macs() / images).div_ceil(task).min(most).max(1)
     }
@@ -261,22 +302,30 @@ impl Strip<'_> {
         let first = self.image * layout.height;
         // SAFETY: rows of the output and their halo, which are this task's.
         unsafe { fill_halo(self.output.at(0), layout, 0.0, first + rows.start..first + rows.end) };
+        let mut ring = match input {
+            // SAFETY: this thread's scratch begins with room for so many rows.
+            SeparableInput::Expanded(expansion, map) => Some(unsafe {
+                let (isa, panels) = (self.cpu.isa, 0..expansion.expand.panels());
+                Ring::new(isa, expansion, *map, self.image, panels, self.scratch, self.parts.ring_rows)
+            }),
+            _ => None,
+        };
         if let SeparableInput::Sum(sum) = input {
             self.clear_sides(&sum.layout);
         }
-        let mut summed = None;
+        // The next row of what is made on the way.
+        let mut next = 0;
         for start in rows.clone().step_by(self.parts.block_rows) {
             let block = start..(start + self.parts.block_rows).min(rows.end);
             let window = depthwise.window(&block);
+            let made = next.max(window.start)..window.end;
+            next = window.end;
             let source = match input {
-                SeparableInput::Map(map) => {
-                    Source { first: window.start, ..Source::new(*map, self.image, padding) }
-                }
+                SeparableInput::Map(map) => Source::new(*map, self.image, padding),
                 SeparableInput::Sum(sum) => {
-                    for row in summed.unwrap_or(window.start)..window.end {
+                    for row in made {
                         self.sum(sum, row);
                     }
-                    summed = Some(window.end);
                     let Layout { halo, channels, .. } = sum.layout;
                     Source {
                         // SAFETY: the halo is at least as wide as the padding (checked).
@@ -285,11 +334,16 @@ impl Strip<'_> {
                         pixel_pitch: channels,
                         first_channel: 0,
                         ring: self.parts.ring_rows,
-                        first: window.start,
+                        first: 0,
                     }
                 }
+                SeparableInput::Expanded(..) => {
+                    let ring = ring.as_mut().expect("made above");
+                    ring.fill(made, padding.0);
+                    ring.source(padding.1)
+                }
             };
-            self.convolve(source, block);
+            self.convolve(Source { first: window.start, ..source }, block);
         }
     }
 
@@ -307,15 +361,18 @@ impl Strip<'_> {
         let mut block = ViewMut::new(block, between);
         let job = Job::new(depthwise.0, &mut block, depthwise.1, None);
         isa.run(Part { job: &job, source, image: 0, rows: 0..rows.len(), channels: 0..between.channels });
-        let layout = output.layout;
-        let halo = Halo { top: 0, bottom: 0, ..layout.halo };
-        let to = Layout { images: 1, height: rows.len(), halo, ..layout };
-        let start = layout.index(self.image, rows.start, 0) - halo.left * layout.channels;
+        let (start, to) = rows_of(&output.layout, self.image, &rows);
+        let (conv, Epilogue { activation, residual }) = pointwise;
+        let residual = residual.map(|View { data, layout }| {
+            let (start, layout) = rows_of(&layout, self.image, &rows);
+            View::new(&data[start..], layout)
+        });
+        let epilogue = Epilogue { activation, residual };
         // SAFETY: the rows exist in the block, and in the output from `start` on, where only this task writes.
         unsafe {
             let out = self.output.from(start);
-            let panels = 0..pointwise.0.panels();
-            convolve_rows(isa, pointwise.0, panels, pointwise.1, block.as_view(), (0, 0), (0, 0), out, to);
+            let panels = 0..conv.panels();
+            convolve_rows(isa, conv, panels, epilogue, block.as_view(), (0, 0), (0, 0), out, to);
         }
     }
 
@@ -369,6 +426,13 @@ impl Strip<'_> {
             row[(halo.left + width) * channels..].fill(0.0);
         }
     }
+}
+
+/// Where some rows of an image begin, their left halo included, and how they lie from there on.
+fn rows_of(layout: &Layout, image: usize, rows: &Range<usize>) -> (usize, Layout) {
+    let halo = Halo { top: 0, bottom: 0, ..layout.halo };
+    let start = layout.index(image, rows.start, 0) - halo.left * layout.channels;
+    (start, Layout { images: 1, height: rows.len(), halo, ..*layout })
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ pub(crate) fn fuse(program: &mut Program<'_>) {
     fusion_sum::fuse(program);
     levels::fuse(program);
     expand::fuse(program);
+    separable::fuse_blocks(program);
 }
 
 /// The passes that leave every value that an 8-bit network keeps in memory.
