@@ -168,12 +168,8 @@ impl ModelOptions {
 impl MachineOptions {
     /// Says what is not as fast as its name promises.
     pub(crate) fn warn(&self) {
-        let isa = self.isa.unwrap_or_else(Isa::best);
-        if self.precision == Precision::Bf16 && !isa.has_bf16() {
-            let isa = isa.name();
-            warning(format_args!(
-                "{isa} on this processor has no fast bf16 instructions: the results are those of bf16, but nothing is faster"
-            ));
+        if self.precision == Precision::Bf16 {
+            warn_of_slow_bf16(self.isa.unwrap_or_else(Isa::best));
         }
     }
 
@@ -181,6 +177,16 @@ impl MachineOptions {
         self.warn();
         let loader = self.threads.into_iter().fold(loader, Loader::threads);
         self.isa.into_iter().fold(loader, Loader::isa).precision(self.precision)
+    }
+}
+
+/// Says so where bf16 gains nothing.
+pub(crate) fn warn_of_slow_bf16(isa: Isa) {
+    if !isa.has_bf16() {
+        let isa = isa.name();
+        warning(format_args!(
+            "{isa} on this processor has no fast bf16 instructions: the results are those of bf16, but nothing is faster"
+        ));
     }
 }
 

@@ -172,6 +172,7 @@ impl Model {
                 let measured = options.quantisation.as_deref().ok_or_else(|| missing(NO_RANGES))?;
                 passes::fuse_values(&mut program);
                 passes::quantise(&mut program, graph, measured)?;
+                passes::fuse_blocks(&mut program);
             }
         }
         Self::pack(graph, program, options)
@@ -280,8 +281,11 @@ impl Model {
 
     /// Convolutions that compute with 8-bit integers, by the names of the values that they compute.
     pub fn quantised_nodes(&self) -> impl Iterator<Item = &str> {
-        let is_conv = |step: &&Step| matches!(&step.operation, Operation::Quantised(quantised) if quantised.conv().is_some());
-        self.steps.iter().filter(is_conv).map(|step| self.graph.node(step.value).name.as_str())
+        let values = self.steps.iter().flat_map(|step| match &step.operation {
+            Operation::Quantised(quantised) => quantised.convolutions(step.value),
+            _ => [None; 3],
+        });
+        values.flatten().map(|value| self.graph.node(value).name.as_str())
     }
 
     /// In what numbers the network computes.
@@ -323,6 +327,7 @@ impl Operation {
     fn first_conv(&self) -> Option<&Conv> {
         match self {
             Self::Depthwise { expand: Some(expand), .. } => Some(&expand.conv),
+            Self::Quantised(quantised) => quantised.first_conv(),
             _ => self.conv(),
         }
     }

@@ -95,6 +95,9 @@ fn weight_count(kind: &Kind<'_>) -> usize {
             .iter()
             .map(|separable| separable.depthwise.weight_count() + separable.pointwise.weights.len())
             .sum(),
+        Kind::Block(block) => {
+            block.expand.weights.len() + block.depthwise.weight_count() + block.project.weights.len()
+        }
         _ => 0,
     }
 }
@@ -113,6 +116,7 @@ impl Operation {
             Self::Depthwise { expand: Some(expand), .. } => Some(&mut expand.packed),
             Self::Quantised(quantised) => match &mut **quantised {
                 Quantised::Dense { packed, .. } => Some(packed),
+                Quantised::Block(block) => Some(&mut block.expand.1),
                 _ => None,
             },
             _ => None,
@@ -144,7 +148,9 @@ impl Operation {
             Kind::MaxPool(pool) => Self::MaxPool(pool),
             Kind::Upsample => Self::Upsample,
             Kind::WeightedSum(sum) => Self::WeightedSum(sum),
-            Kind::Quantise | Kind::Dequantise => unreachable!("`Quantised::pack` takes them"),
+            Kind::Block(_) | Kind::Quantise | Kind::Dequantise => {
+                unreachable!("`Quantised::pack` takes them")
+            }
             Kind::Separable(all) => Self::Separable(separable::pack(target, &all)?),
         })
     }

@@ -53,8 +53,10 @@ impl Plan {
             }
         }
         let (places, slot_lens) = assign_slots(model, &layouts);
-        let memory =
-            |quantised: &Quantised, step: &Step| quantised.memory(model.threads(), &layouts[&step.value]);
+        let memory = |quantised: &Quantised, step: &Step| {
+            let input = step.inputs.first().map(|input| &layouts[input]);
+            quantised.memory(model, input, &layouts[&step.value])
+        };
         let scratch = |step: &Step| match &step.operation {
             Operation::Dense { packed, gate: Some(_), .. } => packed.scratch_len(),
             Operation::Depthwise { expand: Some(expand), conv, packed, .. } => {
@@ -98,6 +100,9 @@ impl Plan {
             Operation::Depthwise { expand: Some(expand), conv, .. } => {
                 expand.macs(conv, layout(step.inputs[0]))
             }
+            Operation::Quantised(quantised) => {
+                quantised.inner_macs(step.inputs.first().map(|input| layout(*input)))
+            }
             _ => 0,
         };
         others + step.operation.conv().map_or(0, |conv| macs(layout(step.value), conv))
@@ -135,7 +140,7 @@ impl Plan {
 }
 
 /// Multiply-accumulates of a convolution with an output of this layout.
-fn macs(output: &Layout, conv: &Conv) -> u64 {
+pub(crate) fn macs(output: &Layout, conv: &Conv) -> u64 {
     let per_pixel = conv.outputs * (conv.inputs / conv.groups) * conv.kernel * conv.kernel;
     (output.images * output.pixels() * per_pixel) as u64
 }
@@ -167,15 +172,25 @@ impl Expand {
     /// The expansion of `input` for the depthwise convolution that reads it.
     pub(crate) fn expansion(&self, depthwise: &Conv, input: &Layout) -> Expansion<'_> {
         let Self { conv, packed, activation } = self;
-        let (height, width) = (conv.output(input.height), conv.output(input.width));
-        let halo = window_halo(depthwise, height, width);
         Expansion {
             expand: packed,
             activation: *activation,
-            padding: (conv.pads(input.height).0, conv.pads(input.width).0),
-            expanded: Layout { images: input.images, height, width, channels: conv.outputs, halo },
+            padding: pads(conv, input),
+            expanded: expanded(conv, depthwise, input),
         }
     }
+}
+
+/// Zero rows above and columns left of a convolution's input.
+pub(crate) fn pads(conv: &Conv, input: &Layout) -> (usize, usize) {
+    (conv.pads(input.height).0, conv.pads(input.width).0)
+}
+
+/// What a convolution makes of `input` for the depthwise one that reads it.
+pub(crate) fn expanded(conv: &Conv, depthwise: &Conv, input: &Layout) -> Layout {
+    let (height, width) = (conv.output(input.height), conv.output(input.width));
+    let halo = window_halo(depthwise, height, width);
+    Layout { images: input.images, height, width, channels: conv.outputs, halo }
 }
 
 /// Gives every value a slot that no other value alive at the same time has. The best fitting free slot

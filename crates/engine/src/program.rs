@@ -52,6 +52,8 @@ pub(crate) enum Kind<'a> {
     WeightedSum(WeightedSum),
     /// Separable convolutions that do not read each other; the unit reads what each reads, in order.
     Separable(Vec<Separable<'a>>),
+    /// Three convolutions of bytes.
+    Block(Box<Block<'a>>),
     /// Floats as bytes.
     Quantise,
     /// Bytes as floats.
@@ -146,6 +148,18 @@ pub(crate) struct Separable<'a> {
     pub(crate) pointwise: Dense<'a>,
 }
 
+/// Three convolutions of bytes, each of which reads what the one before it computes.
+pub(crate) struct Block<'a> {
+    pub(crate) expand: Dense<'a>,
+    /// What that computes.
+    pub(crate) expanded: NodeId,
+    pub(crate) depthwise: Depthwise<'a>,
+    /// What that computes.
+    pub(crate) between: NodeId,
+    /// A 1×1 convolution, which computes the unit's value.
+    pub(crate) project: Dense<'a>,
+}
+
 /// A weighted sum of which a row is made where it is read.
 #[derive(Clone, Debug)]
 pub(crate) struct FusedSum {
@@ -161,6 +175,7 @@ impl Unit<'_> {
         let fused = match &self.kind {
             Kind::Dense(dense) => [dense.gate, dense.residual],
             Kind::Separable(all) => [all[0].pointwise.residual, None],
+            Kind::Block(block) => [block.project.residual, None],
             _ => [None, None],
         };
         self.inputs.iter().copied().chain(fused.into_iter().flatten())

@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 
 use effigy_arch::{Conv, NodeId};
-use effigy_kernels::int8::{self, Bytes, BytesMut, Output, OutputMut, Quant, QuantConv, QuantDepthwise};
+use effigy_kernels::int8::{
+    self, Bytes, BytesMut, Output, OutputMut, Quant, QuantBlock, QuantConv, QuantDepthwise,
+};
 use effigy_kernels::isa::int::IntIsa;
 use effigy_kernels::{ConvShape, Halo, Isa, Layout, View, ViewMut};
 
 use crate::error::EngineError;
-use crate::model::Step;
+use crate::model::{Model, Step};
 use crate::pack::scaled;
-use crate::program::{Dense, Depthwise, Kind};
+use crate::plan::{expanded, macs, pads};
+use crate::program::{self, Dense, Depthwise, Kind};
 use crate::run::Call;
 
 /// An operation that reads or writes bytes.
@@ -19,10 +22,22 @@ pub(crate) enum Quantised {
     Input,
     Dense { conv: Conv, packed: QuantConv, residual: Option<NodeId> },
     Depthwise { conv: Conv, packed: QuantDepthwise, mean: Option<NodeId> },
+    Block(Box<Block>),
     Gate,
     Mean,
     Quantise,
     Dequantise,
+}
+
+/// Three convolutions that run together, and the values that the first two compute.
+#[derive(Debug)]
+pub(crate) struct Block {
+    pub(crate) expand: (Conv, QuantConv, NodeId),
+    depthwise: (Conv, QuantDepthwise, NodeId),
+    /// What the bytes of those values stand for.
+    quants: [Quant; 2],
+    project: (Conv, QuantConv),
+    residual: Option<NodeId>,
 }
 
 impl Quantised {
@@ -41,9 +56,14 @@ impl Quantised {
         let input = inputs.first().and_then(|input| quants.get(input)).copied();
         let output = quants.get(&value).copied();
         Ok(Ok(match (kind, input, output) {
-            (Kind::Dense(dense), Some(input), output) => return Ok(dense_of(isa, dense, input, output)),
+            (Kind::Dense(dense), Some(input), output) => return Ok(dense_of(isa, &dense, input, output)),
             (Kind::Depthwise(depthwise), Some(input), Some(output)) => {
-                return Ok(depthwise_of(isa, depthwise, input, output));
+                return Ok(depthwise_of(isa, &depthwise, input, output));
+            }
+            (Kind::Block(block), Some(input), Some(output)) => {
+                return Ok(
+                    Block::pack(isa, quants, *block, input, output).map(|block| Self::Block(Box::new(block)))
+                );
             }
             (Kind::Input, None, Some(_)) => Self::Input,
             (Kind::Scale, Some(_), Some(_)) => Self::Gate,
@@ -54,16 +74,45 @@ impl Quantised {
         }))
     }
 
+    /// The convolution that computes the output.
     pub(crate) fn conv(&self) -> Option<&Conv> {
         match self {
             Self::Dense { conv, .. } | Self::Depthwise { conv, .. } => Some(conv),
+            Self::Block(block) => Some(&block.project.0),
             _ => None,
         }
+    }
+
+    /// The convolution that reads the input.
+    pub(crate) fn first_conv(&self) -> Option<&Conv> {
+        match self {
+            Self::Block(block) => Some(&block.expand.0),
+            _ => self.conv(),
+        }
+    }
+
+    /// What each of its convolutions computes, if `value` is what the step does.
+    pub(crate) fn convolutions(&self, value: NodeId) -> [Option<NodeId>; 3] {
+        match self {
+            Self::Dense { .. } | Self::Depthwise { .. } => [Some(value), None, None],
+            Self::Block(block) => [Some(block.expand.2), Some(block.depthwise.2), Some(value)],
+            _ => [None; 3],
+        }
+    }
+
+    /// Multiply-accumulates before the convolution that computes the output.
+    pub(crate) fn inner_macs(&self, input: Option<&Layout>) -> u64 {
+        let (Self::Block(block), Some(input)) = (self, input) else { return 0 };
+        let expanded = block.expanded(input);
+        let (conv, ..) = &block.depthwise;
+        let (height, width) = (conv.output(expanded.height), conv.output(expanded.width));
+        macs(&expanded, &block.expand.0) + macs(&Layout { height, width, ..expanded }, conv)
     }
 
     pub(crate) fn residual(&self) -> Option<NodeId> {
         match self {
             Self::Dense { residual, .. } => *residual,
+            Self::Block(block) => block.residual,
             _ => None,
         }
     }
@@ -79,6 +128,10 @@ impl Quantised {
         match self {
             Self::Dense { conv, .. } => format!("int8 dense {0}×{0}", conv.kernel),
             Self::Depthwise { conv, .. } => format!("int8 depthwise {0}×{0}", conv.kernel),
+            Self::Block(block) => {
+                let Block { expand, depthwise, .. } = &**block;
+                format!("int8 dense {0}×{0} + separable {1}×{1}", expand.0.kernel, depthwise.0.kernel)
+            }
             Self::Gate => "int8 scale".into(),
             Self::Mean => "int8 mean".into(),
             Self::Input => "input to int8".into(),
@@ -92,6 +145,10 @@ impl Quantised {
         match self {
             Self::Dense { packed, .. } => packed.bytes(),
             Self::Depthwise { packed, .. } => packed.bytes(),
+            Self::Block(block) => {
+                let Block { expand, depthwise, project, .. } = &**block;
+                expand.1.bytes() + depthwise.1.bytes() + project.1.bytes()
+            }
             _ => 0,
         }
     }
@@ -102,9 +159,13 @@ impl Quantised {
         format!("{operation} {}", IntIsa::of(isa).name())
     }
 
-    /// Scratch memory in floats, and that of sums, for an output of this layout.
-    pub(crate) fn memory(&self, threads: usize, output: &Layout) -> [usize; 2] {
+    /// Scratch memory in floats, and that of sums, for an input and an output of these layouts.
+    pub(crate) fn memory(&self, model: &Model, input: Option<&Layout>, output: &Layout) -> [usize; 2] {
+        let threads = model.threads();
         match self {
+            Self::Block(block) => {
+                [input.map_or(0, |input| block.kernel(input).scratch_len(threads, output)), 0]
+            }
             Self::Depthwise { packed, mean, .. } => {
                 let sums = mean.map_or(0, |_| packed.sums_len(threads, output));
                 [packed.scratch_len(threads, output), sums]
@@ -115,34 +176,94 @@ impl Quantised {
     }
 }
 
+impl Block {
+    fn pack(
+        isa: IntIsa,
+        quants: &HashMap<NodeId, Quant>,
+        block: program::Block<'_>,
+        input: Quant,
+        output: Quant,
+    ) -> Result<Self, EngineError> {
+        let program::Block { expand, expanded, depthwise, between, project } = block;
+        let middle = [quants[&expanded], quants[&between]];
+        let residual = project.residual;
+        let convs = (expand.conv, depthwise.conv, project.conv);
+        let expand = pack_conv(isa, &expand, input, Some(middle[0]))?;
+        let depthwise = pack_depthwise(isa, &depthwise, middle[0], middle[1])?;
+        let project = pack_conv(isa, &project, middle[1], Some(output))?;
+        Ok(Self {
+            expand: (convs.0, expand, expanded),
+            depthwise: (convs.1, depthwise, between),
+            quants: middle,
+            project: (convs.2, project),
+            residual,
+        })
+    }
+
+    fn expanded(&self, input: &Layout) -> Layout {
+        expanded(&self.expand.0, &self.depthwise.0, input)
+    }
+
+    fn kernel(&self, input: &Layout) -> QuantBlock<'_> {
+        let expanded = self.expanded(input);
+        QuantBlock {
+            expand: &self.expand.1,
+            padding: pads(&self.expand.0, input),
+            expanded: (expanded, self.quants[0]),
+            depthwise: &self.depthwise.1,
+            depthwise_padding: pads(&self.depthwise.0, &expanded),
+            between: self.quants[1],
+            project: &self.project.1,
+        }
+    }
+}
+
 fn dense_of(
     isa: IntIsa,
-    dense: Dense<'_>,
+    dense: &Dense<'_>,
     input: Quant,
     output: Option<Quant>,
 ) -> Result<Quantised, EngineError> {
-    let Dense { conv, weights, bias, activation, residual, .. } = dense;
-    let Conv { inputs, outputs, kernel, stride, .. } = conv;
+    let packed = pack_conv(isa, dense, input, output)?;
+    Ok(Quantised::Dense { conv: dense.conv, packed, residual: dense.residual })
+}
+
+fn pack_conv(
+    isa: IntIsa,
+    dense: &Dense<'_>,
+    input: Quant,
+    output: Option<Quant>,
+) -> Result<QuantConv, EngineError> {
+    let Dense { weights, bias, activation, .. } = dense;
+    let Conv { inputs, outputs, kernel, stride, .. } = dense.conv;
     let shape = ConvShape { inputs, outputs, kernel, stride };
     let output = output.map_or(Output::Floats, Output::Bytes);
-    let packed = weights.read(|weights, scale| {
-        QuantConv::new(isa, shape, &scaled(weights, scale), &bias, input, activation, output)
-    })?;
-    Ok(Quantised::Dense { conv, packed, residual })
+    weights.read(|weights, scale| {
+        QuantConv::new(isa, shape, &scaled(weights, scale), bias, input, *activation, output)
+    })
 }
 
 fn depthwise_of(
     isa: IntIsa,
-    depthwise: Depthwise<'_>,
+    depthwise: &Depthwise<'_>,
     input: Quant,
     output: Quant,
 ) -> Result<Quantised, EngineError> {
-    let Depthwise { conv, weights, bias, activation, mean, .. } = depthwise;
+    let packed = pack_depthwise(isa, depthwise, input, output)?;
+    Ok(Quantised::Depthwise { conv: depthwise.conv, packed, mean: depthwise.mean })
+}
+
+fn pack_depthwise(
+    isa: IntIsa,
+    depthwise: &Depthwise<'_>,
+    input: Quant,
+    output: Quant,
+) -> Result<QuantDepthwise, EngineError> {
+    let Depthwise { conv, weights, bias, activation, .. } = depthwise;
     let shape = (conv.kernel, conv.stride);
-    let packed = weights.read(|weights, scale| {
-        QuantDepthwise::new(isa, shape, &scaled(weights, scale), &bias, input, activation, output)
-    })?;
-    Ok(Quantised::Depthwise { conv, packed, mean })
+    weights.read(|weights, scale| {
+        QuantDepthwise::new(isa, shape, &scaled(weights, scale), bias, input, *activation, output)
+    })
 }
 
 impl Call<'_> {
@@ -213,6 +334,14 @@ impl Call<'_> {
                 self.workspace.scratch = scratch;
                 self.workspace.sums = sums;
             }
+            Quantised::Block(block) => {
+                let mut scratch = std::mem::take(&mut self.workspace.scratch);
+                let input = self.bytes(read());
+                let residual = block.residual.map(|residual| self.bytes(residual));
+                let mut output = BytesMut::new(int8::bytes_of_mut(slot), layout, self.quant(step.value));
+                block.kernel(&input.layout).run(&cpu.pool, input, residual, &mut scratch, &mut output);
+                self.workspace.scratch = scratch;
+            }
             Quantised::Gate => {
                 let mut output = BytesMut::new(int8::bytes_of_mut(slot), layout, self.quant(step.value));
                 let mut scratch = std::mem::take(&mut self.workspace.scratch);
@@ -237,7 +366,6 @@ impl Call<'_> {
 
     /// Zero rows and columns before the picture of `input`.
     fn padding(&self, conv: &Conv, input: NodeId) -> (usize, usize) {
-        let layout = self.layout(input);
-        (conv.pads(layout.height).0, conv.pads(layout.width).0)
+        pads(conv, &self.layout(input))
     }
 }

@@ -80,10 +80,16 @@ mod tests {
     use super::*;
     use crate::naive;
     use effigy_kernels::naive::noise;
-    use effigy_kernels::{Halo, Isa};
+    use effigy_kernels::{Halo, Isa, bf16};
 
     /// Largest error allowed, as a share of the largest value.
     const TOLERANCE: f32 = 1e-5;
+
+    type Pack = fn(Isa, ConvShape, &[f32]) -> PackedConv;
+    type Round = fn(f32) -> f32;
+    /// How weights are packed, and how numbers are rounded before they are multiplied.
+    const PRECISIONS: [(Pack, Round); 2] =
+        [(PackedConv::backward, |x| x), (PackedConv::bf16_backward, bf16::round)];
 
     #[test]
     fn equals_the_plain_gradient() {
@@ -91,27 +97,34 @@ mod tests {
             [(1, 1, 5, 9), (1, 2, 4, 3), (3, 1, 3, 8), (3, 2, 4, 6), (5, 2, 2, 3), (7, 3, 2, 2)]
         {
             let shape = ConvShape { inputs, outputs, kernel, stride };
-            let weights = noise(outputs * inputs * kernel * kernel, 1);
             for (height, width, before) in [(7, 9, (kernel - 1) / 2), (8, 6, (kernel - 1) / 3)] {
                 let x = Layout::dense(2, height, width, inputs);
                 let out = |side: usize| side.div_ceil(stride);
                 let d = Layout::dense(2, out(height), out(width), outputs);
-                let d_values = noise(d.len(), 2);
-                let plus = noise(x.len(), 3);
-                let d_view = View::new(&d_values, d);
-                for plus in [None, Some(View::new(&plus, x))] {
-                    let expected = naive::dense_input(shape, &weights, d_view, (before, before), plus, x);
-                    for threads in [1, 2] {
-                        for halo in [Halo::default(), Halo { top: 1, left: 1, bottom: 2, right: 0 }] {
-                            let cpu = Cpu::new(Isa::best(), threads);
-                            let packed = PackedConv::backward(cpu.isa, shape, &weights);
-                            let to = x.with_halo(halo);
-                            let mut values = vec![9.0; to.len()];
-                            let mut view = ViewMut::new(&mut values, to);
-                            dense_input(&cpu, shape, &packed, d_view, (before, before), plus, &mut view);
-                            naive::check(&values, &to, &expected, TOLERANCE);
-                        }
-                    }
+                for (pack, round) in PRECISIONS {
+                    check(shape, x, d, (before, before), pack, round);
+                }
+            }
+        }
+    }
+
+    fn check(shape: ConvShape, x: Layout, d: Layout, padding: (usize, usize), pack: Pack, round: Round) {
+        let rounded = |values: &[f32]| values.iter().map(|value| round(*value)).collect::<Vec<f32>>();
+        let weights = noise(shape.outputs * shape.inputs * shape.kernel * shape.kernel, 1);
+        let (d_values, plus) = (noise(d.len(), 2), noise(x.len(), 3));
+        for plus in [None, Some(View::new(&plus, x))] {
+            let (weights_read, d_read) = (rounded(&weights), rounded(&d_values));
+            let d_read = View::new(&d_read, d);
+            let expected = naive::dense_input(shape, &weights_read, d_read, padding, plus, x);
+            for threads in [1, 2] {
+                for halo in [Halo::default(), Halo { top: 1, left: 1, bottom: 2, right: 0 }] {
+                    let cpu = Cpu::new(Isa::best(), threads);
+                    let packed = pack(cpu.isa, shape, &weights);
+                    let to = x.with_halo(halo);
+                    let mut values = vec![9.0; to.len()];
+                    let mut view = ViewMut::new(&mut values, to);
+                    dense_input(&cpu, shape, &packed, View::new(&d_values, d), padding, plus, &mut view);
+                    naive::check(&values, &to, &expected, TOLERANCE);
                 }
             }
         }

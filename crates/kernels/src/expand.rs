@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use crate::cache;
 use crate::conv::{PackedConv, check_input, convolve_rows};
 use crate::depthwise::{Job, PackedDepthwise, Part, Source};
 use crate::epilogue::{Activation, Epilogue};
@@ -11,8 +12,9 @@ use crate::pool::{self, apart, split};
 use crate::pooling::PartialSums;
 use crate::{Cpu, Isa};
 
-/// What is kept of the activation between the convolutions should fit in this many bytes, well within the
-/// second-level cache.
+/// Of the second-level cache, what panels of weights and the fewest rows of what they compute may fill.
+const PANELS_KEPT: (usize, usize) = (7, 16);
+/// More rows than the fewest are kept as long as they take this many bytes.
 const KEPT: usize = 224 << 10;
 
 /// A dense convolution and the depthwise one that reads it.
@@ -119,11 +121,26 @@ const ENTER: f32 = 20.0;
 
 impl Cut {
     fn new(threads: usize, expansion: &Expansion<'_>, conv: &PackedDepthwise, output: &Layout) -> Self {
+        let (share, of) = PANELS_KEPT;
+        Self::within(cache::second_level() / of * share, threads, expansion, conv, output)
+    }
+
+    /// With so many bytes for panels of weights and the fewest rows of what they compute.
+    fn within(
+        bytes: usize,
+        threads: usize,
+        expansion: &Expansion<'_>,
+        conv: &PackedDepthwise,
+        output: &Layout,
+    ) -> Self {
         let Expansion { expand, expanded, .. } = expansion;
         let panel_row = size_of::<f32>() * expanded.row_pitch() / expanded.channels * expand.panel_width();
         // Panels before rows: the input is read once for all panels of a group.
         let least = conv.reach(2.min(output.height));
-        let fitting = (KEPT / (least * panel_row)).clamp(1, expand.panels());
+        let panel = least * panel_row + size_of::<f32>() * expand.rows() * expand.panel_width();
+        let most = (bytes / panel).clamp(1, expand.panels());
+        // Groups of the same size: what they keep is smallest.
+        let fitting = expand.panels().div_ceil(expand.panels().div_ceil(most));
         let (row_tasks, panels) = match threads {
             1 => (1, fitting),
             _ => row_tasks_and_panels(threads, expand, conv, output, fitting),
@@ -383,7 +400,7 @@ mod tests {
             let expanded = output.with_halo(Halo { top: 1, bottom: 1, left: 1, right: 1 });
             let expansion =
                 Expansion { expand: &expand, activation: Activation::Relu, padding: (0, 0), expanded };
-            let cut = Cut::new(1, &expansion, &conv, &output);
+            let cut = Cut::within(800 << 10, 1, &expansion, &conv, &output);
             (cut.panels == expand.panels(), cut.rows == size.0 + 2)
         };
         assert_eq!(cut((9, 7), 144), (true, true), "everything is kept");

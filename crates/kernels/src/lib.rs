@@ -8,6 +8,7 @@
 
 mod ahead;
 pub mod bf16;
+mod cache;
 mod conv;
 mod cut;
 mod depthwise;

@@ -4,7 +4,7 @@
 //!
 //! Network, side of the picture, batch, steps and threads. Prints the milliseconds of every step, and the process's
 //! peak memory; `bench/train.py` reads that. With `--profile` also where the milliseconds of a step go, its first one
-//! left out, by kind of work and, the longest first, by node.
+//! left out, by kind of work and, the longest first, by node; with `--bf16` convolutions multiply 16-bit floats.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,15 +12,16 @@ use std::time::{Duration, Instant};
 use effigy_arch::{EfficientDet, EfficientNet, ParamRole};
 use effigy_kernels::naive::noise;
 use effigy_tensor::Tensor;
-use effigy_train::{CpuDevice, CpuOptions, Device, Parameters, Pass, Timing};
+use effigy_train::{CpuDevice, CpuOptions, Device, Parameters, Pass, Timing, TrainingPrecision};
 
 fn main() {
     let (flags, arguments): (Vec<String>, Vec<String>) =
         std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
-    if let Some(flag) = flags.iter().find(|flag| *flag != "--profile") {
-        eprintln!("{flag} is no flag here; --profile is");
+    if let Some(flag) = flags.iter().find(|flag| !["--profile", "--bf16"].contains(&flag.as_str())) {
+        eprintln!("{flag} is no flag here; --profile and --bf16 are");
         std::process::exit(2);
     }
+    let given = |flag: &str| flags.iter().any(|given| given == flag);
     let text = |i: usize, default: &str| arguments.get(i).map_or(default, String::as_str).to_owned();
     let number = |i, default| text(i, default).parse::<usize>().expect("a number");
     let name = text(0, "efficientnet-b0");
@@ -42,12 +43,13 @@ fn main() {
             };
         }
     }
-    let mut device = CpuDevice::new(graph, &CpuOptions::new(threads));
+    let precision = if given("--bf16") { TrainingPrecision::Bf16 } else { TrainingPrecision::Fp32 };
+    let mut device = CpuDevice::new(graph, &CpuOptions { precision, ..CpuOptions::new(threads) });
     let input = Tensor::new(&[batch, side, side, 3], noise(batch * side * side * 3, 1)).expect("a batch");
     let mut gradients = parameters.zeros_like();
     let mut momentum = parameters.zeros_like();
     for step in 0..steps {
-        if step == 1 && !flags.is_empty() {
+        if step == 1 && given("--profile") {
             device.start_profile();
         }
         let start = Instant::now();

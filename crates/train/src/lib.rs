@@ -51,7 +51,7 @@ pub use config::{
     ClassWeights, Config, ConfigError, DetectionLossKind, Freeze, OPTIONS, Opt, OptimiserKind, ScheduleKind,
     Size, flag, names,
 };
-pub use cpu::{CpuDevice, CpuOptions, Timing};
+pub use cpu::{CpuDevice, CpuOptions, Timing, TrainingPrecision};
 pub use device::{Device, DeviceError, Pass};
 pub use ema::Ema;
 pub use error::{Blowup, TrainError};

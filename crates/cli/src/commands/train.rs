@@ -7,11 +7,11 @@ use std::io::Write;
 
 use effigy::Loader;
 use effigy::arch::Network;
-use effigy_train::{Config, CpuDevice, CpuOptions, Trainer, can_resume};
+use effigy_train::{Config, CpuDevice, CpuOptions, Trainer, TrainingPrecision, can_resume};
 
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
-use crate::options::describe_input;
+use crate::options::{describe_input, warn_of_slow_bf16};
 use crate::progress::download_bar;
 use crate::report::{self, note, warning};
 use watch::Watch;
@@ -43,7 +43,11 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
     for problem in trainer.problems() {
         report::error(problem);
     }
-    let cpu = CpuOptions { frozen: trainer.frozen().clone(), ..CpuOptions::new(threads) };
+    let (frozen, precision) = (trainer.frozen().clone(), config.precision);
+    let cpu = CpuOptions { frozen, precision, ..CpuOptions::new(threads) };
+    if precision == TrainingPrecision::Bf16 {
+        warn_of_slow_bf16(cpu.isa);
+    }
     let mut device = CpuDevice::new(trainer.graph().clone(), &cpu);
     describe(&config, &trainer);
     memory(trainer.memory_needed(&device));

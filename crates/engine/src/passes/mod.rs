@@ -4,6 +4,7 @@
 
 mod activation;
 mod batch_norm;
+mod block;
 mod expand;
 mod fusion_sum;
 mod gate;
@@ -14,6 +15,7 @@ mod residual;
 mod separable;
 mod upsample;
 
+pub(crate) use block::fuse as fuse_blocks;
 pub(crate) use quantise::quantise;
 
 use crate::program::Program;

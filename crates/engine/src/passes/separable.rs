@@ -6,8 +6,8 @@ use effigy_arch::Conv;
 use super::expand::expansion;
 use crate::program::{Dense, Depthwise, Kind, Program, Separable};
 
-/// Weights of a block that runs row by row, at most: every few rows they are all read again.
-const BLOCK_WEIGHTS: usize = 100_000;
+/// Weights of a block that runs some rows at a time, at most: they are all read again for every few rows.
+pub(super) const BLOCK_WEIGHTS: usize = 100_000;
 
 /// Joins two convolutions that do nothing else. Where an expansion may join the first it is left to it: what that
 /// spares is larger.

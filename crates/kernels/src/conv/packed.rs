@@ -84,10 +84,7 @@ impl PackedConv {
         };
         let matrix = match bf16 {
             None if area == 1 => PackedMatrix::transposed(isa.lanes(), inputs, bias, weights, scale),
-            None => PackedMatrix::new(isa.lanes(), len, bias, weight),
-            Some(bf16) => PackedMatrix::new(isa.lanes(), bf16.cells(len), bias, |cell, n| {
-                bf16.cell(len, cell, |k| weight(k, n))
-            }),
+            bf16 => matrix(isa, len, bias, bf16, weight),
         };
         Self { shape, matrix, bf16, later: Vec::new() }
     }
@@ -100,19 +97,30 @@ impl PackedConv {
     /// When the length does not fit the shape.
     #[must_use]
     pub fn backward(isa: Isa, shape: ConvShape, weights: &[f32]) -> Self {
+        Self::pack_backward(isa, shape, weights, None)
+    }
+
+    /// As [`backward`](Self::backward), but the weights, and later the gradients, are rounded to bf16.
+    ///
+    /// # Panics
+    /// When the length does not fit the shape.
+    #[must_use]
+    pub fn bf16_backward(isa: Isa, shape: ConvShape, weights: &[f32]) -> Self {
+        Self::pack_backward(isa, shape, weights, Some(Bf16::of(isa)))
+    }
+
+    fn pack_backward(isa: Isa, shape: ConvShape, weights: &[f32], bf16: Option<Bf16>) -> Self {
         let ConvShape { inputs, outputs, kernel, .. } = shape;
         let area = kernel * kernel;
         let patch = area * inputs;
         assert_eq!(weights.len(), outputs * patch, "weights of {shape:?}");
-        let matrix = if area == 1 {
-            PackedMatrix::plain(isa.lanes(), outputs, inputs, weights)
-        } else {
-            PackedMatrix::new(isa.lanes(), outputs, &vec![0.0; patch], |k, n| {
-                weights[(k * inputs + n % inputs) * area + n / inputs]
-            })
+        let weight = |k: usize, n: usize| weights[(k * inputs + n % inputs) * area + n / inputs];
+        let matrix = match bf16 {
+            None if area == 1 => PackedMatrix::plain(isa.lanes(), outputs, inputs, weights),
+            bf16 => matrix(isa, outputs, &vec![0.0; patch], bf16, weight),
         };
         let shape = ConvShape { inputs: outputs, outputs: patch, kernel: 1, stride: 1 };
-        Self { shape, matrix, bf16: None, later: Vec::new() }
+        Self { shape, matrix, bf16, later: Vec::new() }
     }
 
     /// The name of the kernel that runs it: type, tile (rows × columns) and instruction set.
@@ -163,6 +171,22 @@ impl PackedConv {
     #[must_use]
     pub fn scratch_len(&self) -> usize {
         if self.gates_input() { 0 } else { self.matrix.values.len() }
+    }
+}
+
+/// A matrix of `len` rows, of floats or of bf16, from its values by row and column.
+fn matrix(
+    isa: Isa,
+    len: usize,
+    bias: &[f32],
+    bf16: Option<Bf16>,
+    weight: impl Fn(usize, usize) -> f32,
+) -> PackedMatrix {
+    match bf16 {
+        None => PackedMatrix::new(isa.lanes(), len, bias, weight),
+        Some(bf16) => PackedMatrix::new(isa.lanes(), bf16.cells(len), bias, |cell, n| {
+            bf16.cell(len, cell, |k| weight(k, n))
+        }),
     }
 }
 

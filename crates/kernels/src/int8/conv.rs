@@ -177,6 +177,12 @@ impl QuantConv {
         });
     }
 
+    /// The padded rows of the input that some output rows read.
+    pub(super) fn window(&self, rows: &Range<usize>) -> Range<usize> {
+        let ConvShape { kernel, stride, .. } = self.shape;
+        rows.start * stride..(rows.end - 1) * stride + kernel
+    }
+
     /// Bytes of a patch, filled up.
     fn depth(&self) -> usize {
         self.shape.kernel * self.segment()

@@ -32,7 +32,7 @@ pub struct QuantDepthwise {
 const TASK_CHANNELS: usize = 64;
 /// Rows of a task where several threads share a picture, at most and at least.
 const TASK_ROWS: usize = 28;
-const LEAST_ROWS: usize = 3;
+const LEAST_ROWS: usize = 7;
 /// Bytes of gathered rows that a task works on, to stay in the first-level cache.
 const RINGS: usize = 24 << 10;
 /// Columns of an output that a task passes over from top to bottom, before it does the next ones.
@@ -82,8 +82,13 @@ impl QuantDepthwise {
     }
 
     /// Padded rows or columns that so many output pixels read.
-    fn reach(&self, outputs: usize) -> usize {
+    pub(super) fn reach(&self, outputs: usize) -> usize {
         (outputs - 1) * self.stride + self.kernel
+    }
+
+    /// The padded rows that some output rows read.
+    pub(super) fn window(&self, rows: &Range<usize>) -> Range<usize> {
+        rows.start * self.stride..self.reach(rows.end)
     }
 
     /// Vectors of gathered pixels in a row for so many output pixels.

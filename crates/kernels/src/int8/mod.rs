@@ -4,6 +4,7 @@
 //! bits; an epilogue in floats rounds once to the output's bytes. All of it is the same to the bit on
 //! every instruction set and for any number of threads.
 
+mod block;
 mod conv;
 mod depthwise;
 mod elementwise;
@@ -16,6 +17,7 @@ mod window;
 
 use crate::layout::{Layout, fill_halo};
 
+pub use block::QuantBlock;
 pub use conv::{OutputMut, QuantConv};
 pub use depthwise::QuantDepthwise;
 pub use elementwise::{dequantise, gate, gate_scratch_len, mean, mean_of_sums, quantise};

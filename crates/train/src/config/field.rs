@@ -8,6 +8,7 @@ use effigy_data::OnProblem;
 use toml::Value;
 
 use super::{ClassWeights, DetectionLossKind, Freeze, OptimiserKind, ScheduleKind};
+use crate::TrainingPrecision;
 
 /// Height and width in pixels: a number, or `HxW`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -303,6 +304,10 @@ impl Word for ScheduleKind {
 impl Word for DetectionLossKind {
     const WORDS: &'static [(&'static str, Self)] =
         &[("official", Self::Official), ("zylo117", Self::Zylo117)];
+}
+
+impl Word for TrainingPrecision {
+    const WORDS: &'static [(&'static str, Self)] = &[("fp32", Self::Fp32), ("bf16", Self::Bf16)];
 }
 
 impl Word for OnProblem {

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use effigy_arch::AspectRatio;
 use effigy_data::OnProblem;
 
+use crate::TrainingPrecision;
+
 pub use error::ConfigError;
 pub use field::Size;
 pub use options::{OPTIONS, Opt, flag, names};
@@ -77,6 +79,7 @@ pub struct Config {
 
     pub out: PathBuf,
     pub seed: u64,
+    pub precision: TrainingPrecision,
     pub threads: Option<usize>,
     pub loader_threads: usize,
     pub eval_every: usize,
@@ -206,6 +209,7 @@ impl Default for Config {
 
             out: PathBuf::from("run"),
             seed: 1,
+            precision: TrainingPrecision::Fp32,
             threads: None,
             loader_threads: 2,
             eval_every: 1,

@@ -213,6 +213,13 @@ pub const OPTIONS: &[Opt] = &[
     }),
     free(row(RUN, "out", "DIR", "Where checkpoints, figures and the report go", |c| &mut c.out)),
     row(RUN, "seed", "N", "What everything random is drawn from", |c| &mut c.seed),
+    row(
+        RUN,
+        "precision",
+        "NAME",
+        "In what numbers convolutions are multiplied: fp32 or bf16, where the processor is fast with those",
+        |c| &mut c.precision,
+    ),
     // Results do not depend on the number of threads.
     free(row(RUN, "threads", "N", "Threads of the network [all]", |c| &mut c.threads)),
     free(row(RUN, "loader_threads", "N", "Threads that make batches", |c| &mut c.loader_threads)),

@@ -11,7 +11,7 @@ use effigy_tensor::{AlignedBuf, Tensor};
 use super::memory::Memory;
 use super::profile::Work;
 use super::program::{Convolution, MaxPool, Norm, Operation, WeightedSum};
-use super::{CpuDevice, stream};
+use super::{CpuDevice, TrainingPrecision, stream};
 use crate::Parameters;
 
 /// What a unit has made of its parameters for a batch.
@@ -33,7 +33,7 @@ impl CpuDevice {
         parameters: &mut Parameters,
         memory: &Memory,
     ) -> Prepared {
-        let Self { cpu, program, batches, statistics, seed, .. } = self;
+        let Self { cpu, precision, program, batches, statistics, seed, .. } = self;
         let unit = &program.units[position];
         let values = parameters.values();
         let keep = |rate: f32, layout: Layout| {
@@ -45,7 +45,11 @@ impl CpuDevice {
                 let weights = &values[convolution.weight.range.clone()];
                 let (scale, bias) = folded(convolution, values);
                 let shape = shape(&convolution.conv);
-                let packed = PackedConv::scaled(cpu.isa, shape, weights, scale.as_deref(), &bias);
+                let pack = match precision {
+                    TrainingPrecision::Fp32 => PackedConv::scaled,
+                    TrainingPrecision::Bf16 => PackedConv::bf16,
+                };
+                let packed = pack(cpu.isa, shape, weights, scale.as_deref(), &bias);
                 let scratch = unit.gate().map_or(0, |_| packed.scratch_len());
                 Prepared::Dense(packed, AlignedBuf::zeroed(scratch))
             }

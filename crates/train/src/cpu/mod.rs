@@ -32,6 +32,18 @@ use program::Program;
 
 pub use profile::Timing;
 
+/// In what numbers convolutions are multiplied in training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TrainingPrecision {
+    /// 32-bit floats throughout.
+    #[default]
+    Fp32,
+    /// Products of 16-bit floats, summed in 32 bits, in all convolutions but depthwise ones, forward and for the
+    /// gradients of their inputs. The gradients of weights, the weights themselves and everything else stay 32-bit
+    /// floats. Faster only where [`Isa::has_bf16`].
+    Bf16,
+}
+
 /// How a [`CpuDevice`] trains.
 #[derive(Clone, Debug)]
 pub struct CpuOptions {
@@ -39,6 +51,8 @@ pub struct CpuOptions {
     pub threads: usize,
     /// The instruction set; results differ in their last digits from one to another.
     pub isa: Isa,
+    /// In what numbers convolutions are multiplied.
+    pub precision: TrainingPrecision,
     /// Parameters by name that get no gradient. Below the lowest parameter that is trained nothing is computed on
     /// the way back. A BatchNorm whose `running_mean` is among them normalises by its moving statistics in training
     /// too, and leaves them as they are.
@@ -46,16 +60,17 @@ pub struct CpuOptions {
 }
 
 impl CpuOptions {
-    /// Everything is trained, with the best instruction set.
+    /// Everything is trained, in 32-bit floats, with the best instruction set.
     #[must_use]
     pub fn new(threads: usize) -> Self {
-        Self { threads, isa: Isa::best(), frozen: HashSet::new() }
+        Self { threads, isa: Isa::best(), precision: TrainingPrecision::Fp32, frozen: HashSet::new() }
     }
 }
 
 /// A network trained by this computer's processor.
 pub struct CpuDevice {
     cpu: Cpu,
+    precision: TrainingPrecision,
     graph: Graph,
     program: Program,
     backward: Backward,
@@ -87,6 +102,7 @@ impl CpuDevice {
         let units = program.units.len();
         Self {
             cpu: Cpu::new(options.isa, options.threads),
+            precision: options.precision,
             backward: Backward::new(&program),
             batches: vec![Batch::default(); units],
             statistics: (0..units).map(|_| None).collect(),

@@ -9,7 +9,7 @@ use super::forward::{of_images, padding, shape, weights, window};
 use super::memory::{Memory, Taken};
 use super::profile::Work;
 use super::program::{Convolution, Norm, Operation, Param, Unit, WeightedSum};
-use super::{CpuDevice, stream};
+use super::{CpuDevice, TrainingPrecision, stream};
 use crate::Parameters;
 
 /// What a step has made of its unit's parameters for a batch.
@@ -46,7 +46,7 @@ impl CpuDevice {
         parameters: &Parameters,
         memory: &Memory,
     ) -> Prepared {
-        let Self { cpu, program, backward, sums, .. } = self;
+        let Self { cpu, precision, program, backward, sums, .. } = self;
         let (position, first) = match &backward.steps[index] {
             Step::Unit { unit, inputs, .. } => (*unit, inputs.first().copied().flatten().is_some()),
             Step::Apply { unit, .. } => (*unit, true),
@@ -56,7 +56,11 @@ impl CpuDevice {
         let values = parameters.values();
         match &unit.operation {
             Operation::Dense(Convolution { conv, weight, .. }) if first => {
-                Prepared::Dense(PackedConv::backward(cpu.isa, shape(conv), &values[weight.range.clone()]))
+                let pack = match precision {
+                    TrainingPrecision::Fp32 => PackedConv::backward,
+                    TrainingPrecision::Bf16 => PackedConv::bf16_backward,
+                };
+                Prepared::Dense(pack(cpu.isa, shape(conv), &values[weight.range.clone()]))
             }
             Operation::Depthwise(Convolution { conv, weight, .. }) if first => {
                 let (kernel, weights) = ((conv.kernel, conv.stride), &values[weight.range.clone()]);

@@ -219,6 +219,40 @@ fn results_do_not_depend_on_how_many_images_take_turns() {
     }
 }
 
+/// What is computed with 16-bit floats is off by at most so many times what rounding the weights alone does, once, and
+/// by at least one such part of it: activations and gradients are rounded as well, before every convolution.
+const ROUNDINGS: f64 = 4.0;
+
+#[test]
+fn bf16_is_as_near_as_its_rounding() {
+    for family in [Family::V1, Family::Lite] {
+        let graph = small(family).graph();
+        let (start, input) = (parameters(&graph), picture(1, [4, 48, 40, 3]));
+        let mut rounded = start.clone();
+        for slot in start.slots().iter().filter(|slot| slot.spec.shape.len() > 1) {
+            let values = &mut rounded.values_mut()[slot.range.clone()];
+            values.iter_mut().for_each(|value| *value = effigy_kernels::bf16::round(*value));
+        }
+        let results = |precision, start: &Parameters| {
+            let options = CpuOptions { precision, ..CpuOptions::new(2) };
+            let mut device = CpuDevice::new(graph.clone(), &options);
+            let outputs = device.forward(&mut start.clone(), &input, Pass::Evaluate).unwrap().remove(0);
+            [outputs.data().to_vec(), gradient(&mut device, start, &input).1.values().to_vec()]
+        };
+        let exact = results(TrainingPrecision::Fp32, &start);
+        let weights_alone = results(TrainingPrecision::Fp32, &rounded);
+        let all = results(TrainingPrecision::Bf16, &start);
+        for (i, what) in ["outputs", "gradients"].into_iter().enumerate() {
+            let off = |found: &[f32]| {
+                length(&found.iter().zip(&exact[i]).map(|(a, b)| a - b).collect::<Vec<f32>>())
+            };
+            let (alone, all) = (off(&weights_alone[i]), off(&all[i]));
+            assert!(all < ROUNDINGS * alone, "{family:?}: {what} are off by {all}, {alone} by weights alone");
+            assert!(all > alone / ROUNDINGS, "{family:?}: {what} are off by {all}, {alone} by weights alone");
+        }
+    }
+}
+
 #[test]
 fn gradients_are_added() {
     let graph = small(Family::V1).graph();
