@@ -1,5 +1,6 @@
-//! What is fetched while something else is computed: a tile that had to wait for its weights would compute at the
-//! speed of memory, and of most weights a network has more than the caches keep from one picture to the next.
+//! What is fetched while something else is computed: a tile that had to wait for its operands would compute at the
+//! speed of memory. Of weights most networks have more than the caches keep from one picture to the next, and large
+//! activations are more than stays in the second-level cache until they are read.
 
 /// So many bytes are fetched ahead at most: they shall still be in the second-level cache when they are read.
 const MOST: usize = 256 << 10;
@@ -40,6 +41,12 @@ pub(crate) struct Ahead {
 
 impl Ahead {
     const NOTHING: Self = Self { from: std::ptr::null(), step: 0 };
+
+    /// `len` values from `from` on, by so many rows of weights.
+    #[inline(always)]
+    pub(crate) fn new(from: *const f32, len: usize, rows: usize) -> Self {
+        Self { from: from.cast(), step: (size_of::<f32>() * len).div_ceil(rows).min(LINE) }
+    }
 
     /// Where it starts; where there is nothing, at `weights`, which are there already: an address that is none would
     /// take long to look up.

@@ -7,6 +7,7 @@ use effigy_tensor::AlignedBuf;
 use crate::Cpu;
 use crate::ahead::{Ahead, Coming, Stretch};
 use crate::bf16::{Bf16, Cells};
+use crate::cache;
 use crate::cut::Product;
 use crate::epilogue::{Activation, Epilogue, Form};
 use crate::finish::finish_rows;
@@ -137,6 +138,9 @@ struct Runs {
     len: usize,
     count: usize,
     operand: Operand,
+    /// Whether the input's rows lie one behind the other, and are more than stays in the second-level cache: those of a
+    /// tile are fetched while the tile before computes.
+    far: bool,
 }
 
 fn runs(shape: ConvShape, input: &Layout, output: &Layout, images: usize) -> Runs {
@@ -150,7 +154,8 @@ fn runs(shape: ConvShape, input: &Layout, output: &Layout, images: usize) -> Run
         segment_len: kernel * inputs,
     };
     let len = if flat { pixels } else { output.width };
-    Runs { len, count: pixels / len, operand }
+    let far = flat && size_of::<f32>() * input.len() > cache::second_level() / 2;
+    Runs { len, count: pixels / len, operand, far }
 }
 
 fn convolve(
@@ -273,7 +278,7 @@ impl Kernel for Part<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { job, spans, span, .. } = self;
-        let Runs { len, count, operand } = job.runs;
+        let Runs { len, count, operand, .. } = job.runs;
         let mut cells = Cells::take();
         if count > 1 {
             for run in split(count, spans, span) {
@@ -316,14 +321,20 @@ impl Part<'_> {
             let (short, longer) = (pixels.len() / tiles, pixels.len() % tiles);
             let panel_bytes = size_of::<f32>() * job.conv.matrix.rows * job.conv.matrix.width(&panels[0]);
             for panels in panels.chunks((GROUP_OF_B / panel_bytes).max(1)) {
+                // Later groups find the rows where the first has brought them.
+                let fetches_rows = job.runs.far && panels[0].column == self.panels[0].column;
                 let mut coming = self.coming(panels, tiles);
                 // Counted on from tile to tile: where a tile has little to compute, divisions take long.
                 let mut pixel = Pixel::new(&job.layout, job.first_pixel + pixels.start);
                 for i in 0..tiles {
                     let count = short + usize::from(i < longer);
                     let mut rows = job.locate(pixel, count);
+                    let ahead = match fetches_rows {
+                        true => rows.next(panels.len() * job.conv.matrix.rows),
+                        false => coming.ahead(),
+                    };
                     job.round(s, &mut rows, cells);
-                    job.tile(s, panels, &rows, coming.ahead());
+                    job.tile(s, panels, &rows, ahead);
                     job.finish(s, panels, &rows);
                     pixel.advance(&job.layout, count);
                 }
@@ -342,6 +353,15 @@ struct Rows {
     /// The first column of every residual pixel, if there is a residual.
     residual: [*const f32; MAX_ROWS],
     count: usize,
+}
+
+impl Rows {
+    /// What so many rows of weights fetch where the next tile's rows of A lie behind these.
+    #[inline(always)]
+    fn next(&self, weights: usize) -> Ahead {
+        let len = self.count * self.operand.pitch;
+        Ahead::new(self.a.wrapping_add(len), len, weights)
+    }
 }
 
 impl Job<'_> {

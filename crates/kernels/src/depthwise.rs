@@ -96,11 +96,10 @@ impl PackedDepthwise {
 
 /// Channels of a task where rows are few, so that threads share a small picture.
 const TASK_CHANNELS: usize = 64;
-/// Blocks of columns by which the place of results is fetched before they are: one vector a pixel is no pattern that
-/// a processor foresees, and where activations are larger than its caches, each store would wait for memory.
-const AHEAD: usize = 6;
 /// Channels whose rows stay in the cache together.
-const BLOCK_CHANNELS: usize = 16;
+const BLOCK_CHANNELS: usize = 128;
+/// Blocks of columns that all those channels pass over before the next.
+const SPAN: usize = 4;
 
 /// Depthwise convolution: `output = activation(weights ∗ input + bias)`; with `sums`, also the sum of
 /// every output channel, for the squeeze that follows.
@@ -228,66 +227,76 @@ impl Kernel for Part<'_> {
 }
 
 impl Part<'_> {
-    /// The task's channels in blocks, each row of a block before the next: a row's neighbours in memory
-    /// are used while they are in the cache.
     #[inline(always)]
     fn channels<S: Simd, const K: usize, const STRIDE: usize>(&self, s: S) {
+        // Wide blocks reuse the weights and wait less for the last multiply-add.
+        match self.job.layout.width {
+            width @ 8.. if STRIDE > 0 && width.is_multiple_of(8) => self.blocks::<S, K, STRIDE, 8>(s),
+            7.. if STRIDE > 0 => self.blocks::<S, K, STRIDE, 7>(s),
+            4.. => self.blocks::<S, K, STRIDE, 4>(s),
+            _ => self.blocks::<S, K, STRIDE, 1>(s),
+        }
+    }
+
+    /// The task's channels in blocks, each row of a block before the next: a row's neighbours in memory are used while
+    /// they are in the cache. Of a row, a span of pixels over all channels before the next one, so that what is read
+    /// and written together lies together.
+    #[inline(always)]
+    fn blocks<S: Simd, const K: usize, const STRIDE: usize, const COLUMNS: usize>(&self, s: S) {
         let Range { mut start, end } = self.channels.clone();
+        let width = self.job.layout.width;
         while start < end {
             let block = start..end.min(start + BLOCK_CHANNELS);
             for y in self.rows.clone() {
                 let first_row = (self.source.first + y * self.job.conv.stride) % self.source.ring;
-                let mut channel = block.start;
-                while channel + S::LANES <= block.end {
-                    let lanes = Lanes { s, first: S::LANES, whole: true };
-                    self.row::<S, K, STRIDE>(lanes, Row { y, first_row, channel });
-                    channel += S::LANES;
-                }
-                if channel < block.end {
-                    let lanes = Lanes { s, first: block.end - channel, whole: false };
-                    self.row::<S, K, STRIDE>(lanes, Row { y, first_row, channel });
+                for x in (0..width).step_by(SPAN * COLUMNS) {
+                    let pixels = (x, width.min(x + SPAN * COLUMNS));
+                    let mut channel = block.start;
+                    while channel + S::LANES <= block.end {
+                        let lanes = Lanes { s, first: S::LANES, whole: true };
+                        self.span::<S, K, STRIDE, COLUMNS>(lanes, Span { y, first_row, pixels, channel });
+                        channel += S::LANES;
+                    }
+                    if channel < block.end {
+                        let lanes = Lanes { s, first: block.end - channel, whole: false };
+                        self.span::<S, K, STRIDE, COLUMNS>(lanes, Span { y, first_row, pixels, channel });
+                    }
                 }
             }
             start = block.end;
         }
     }
 
-    /// One output row of one vector of channels: the convolution, the activation and the sum.
+    /// A span of one vector of channels: the convolution, the activation and the sum.
     #[inline(always)]
-    fn row<S: Simd, const K: usize, const STRIDE: usize>(&self, lanes: Lanes<S>, row: Row) {
-        let Job { out, layout, sums, .. } = *self.job;
-        // SAFETY: the row lies within the output.
-        let to = unsafe { out.at(layout.index(self.image, row.y, 0) + row.channel) };
-        // Wide blocks reuse the weights and wait less for the last multiply-add.
-        let sum = match layout.width {
-            width @ 8.. if STRIDE > 0 && width.is_multiple_of(8) => {
-                self.columns::<S, K, STRIDE, 8>(lanes, row, to)
-            }
-            7.. if STRIDE > 0 => self.columns::<S, K, STRIDE, 7>(lanes, row, to),
-            4.. => self.columns::<S, K, STRIDE, 4>(lanes, row, to),
-            _ => self.columns::<S, K, STRIDE, 1>(lanes, row, to),
-        };
+    fn span<S: Simd, const K: usize, const STRIDE: usize, const COLUMNS: usize>(
+        &self,
+        lanes: Lanes<S>,
+        span: Span,
+    ) {
+        let Job { layout, sums, .. } = *self.job;
+        let sum = self.columns::<S, K, STRIDE, COLUMNS>(lanes, span);
         if let Some(sums) = sums {
-            let (row_part, first) = PartialSums::part_of(layout.height, row.y);
+            let (row_part, first_row) = PartialSums::part_of(layout.height, span.y);
+            let first = first_row && span.pixels.0 == 0;
             let parts = PartialSums::parts(layout.height);
             // SAFETY: this task's rows and channels have a place of their own (`PartialSums::check`).
             unsafe {
-                let total = sums.at((self.image * parts + row_part) * layout.channels + row.channel);
+                let total = sums.at((self.image * parts + row_part) * layout.channels + span.channel);
                 lanes.store(total, if first { sum } else { lanes.s.add(lanes.load(total), sum) });
             }
         }
     }
 
-    /// A row, `COLUMNS` pixels at a time; its sum, where sums are wanted.
+    /// A span, `COLUMNS` pixels at a time; its sum, where sums are wanted.
     #[inline(always)]
     #[allow(clippy::needless_range_loop)]
     fn columns<S: Simd, const K: usize, const STRIDE: usize, const COLUMNS: usize>(
         &self,
         lanes: Lanes<S>,
-        Row { first_row, channel, .. }: Row,
-        to: *mut f32,
+        Span { y, first_row, pixels, channel }: Span,
     ) -> S::V {
-        let Self { job: Job { conv, layout, activation, sums, .. }, source, .. } = self;
+        let Self { job: Job { conv, out, layout, activation, sums }, source, .. } = self;
         let Source { base, pitch, pixel_pitch, first_channel, ring, .. } = *source;
         let s = lanes.s;
         let (kernel, stride) = if K == 0 { (conv.kernel, conv.stride) } else { (K, STRIDE) };
@@ -300,14 +309,12 @@ impl Part<'_> {
         unsafe {
             let bias = s.load(conv.bias.as_ptr().add(channel));
             let weights = conv.weights.as_ptr().add(channel);
-            let mut x = 0;
-            while x < layout.width {
+            let to = out.at(layout.index(self.image, y, 0) + channel);
+            let mut x = pixels.0;
+            while x < pixels.1 {
                 // The last block overlaps the one before it; results are written again, unchanged.
                 let at = x.min(layout.width - COLUMNS);
                 let from = base.add(at * step + channel - first_channel);
-                for column in 0..COLUMNS {
-                    s.prefetch_write(to.wrapping_add((at + AHEAD * COLUMNS + column) * layout.channels));
-                }
                 let mut acc = [bias; COLUMNS];
                 for ky in 0..kernel {
                     let row = first_row + ky;
@@ -366,12 +373,14 @@ impl<S: Simd, const COLUMNS: usize> WithMap for FinishBlock<'_, S, COLUMNS> {
     }
 }
 
-/// An output row of one vector of channels.
+/// Some pixels of an output row, one vector of channels.
 #[derive(Clone, Copy)]
-struct Row {
+struct Span {
     y: usize,
     /// Where the first row of its windows lies in the source's ring.
     first_row: usize,
+    /// The first pixel and the one behind the last.
+    pixels: (usize, usize),
     channel: usize,
 }
 

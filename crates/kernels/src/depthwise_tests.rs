@@ -58,7 +58,7 @@ fn every_shape_around_the_blocks() {
             let symmetric = Halo { top: half, bottom: half, left: half, right: half };
             let same = Halo { top: half - 1, left: half - 1, ..symmetric };
             for pad in [symmetric, same] {
-                for width in [1, 2, 3, 4, 6, 7, 8, 9, 14, 15, 16, 17] {
+                for width in [1, 2, 3, 4, 6, 7, 8, 9, 14, 15, 16, 17, 28, 29, 64, 65] {
                     if width + pad.left + pad.right >= kernel {
                         run(&cpu, kernel, stride, pad, (5, width), 20);
                     }
@@ -69,6 +69,8 @@ fn every_shape_around_the_blocks() {
                 for channels in [1, 4, 8, 16, 17, 33, 64, 65, 144] {
                     run(&cpu, kernel, stride, pad, (6, 7), channels);
                 }
+                run(&cpu, kernel, stride, pad, (6, 40), 150);
+                run(&cpu, kernel, stride, pad, (17, 67), 129);
             }
         }
     }

@@ -110,12 +110,6 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch_write(self, p: *const f32) {
-        // SAFETY: a prefetch never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(p.cast()) }
-    }
-
-    #[inline(always)]
     unsafe fn load(self, p: *const f32) -> __m256 {
         // SAFETY: see above.
         unsafe { _mm256_loadu_ps(p) }

@@ -114,12 +114,6 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn prefetch_write(self, p: *const f32) {
-        // SAFETY: a prefetch never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(p.cast()) }
-    }
-
-    #[inline(always)]
     unsafe fn load(self, p: *const f32) -> __m512 {
         // SAFETY: see above.
         unsafe { _mm512_loadu_ps(p) }

@@ -85,9 +85,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// 2 to the power of the eighths that [`Simd::eighths`] found.
     fn power(self, eighths: Self::V) -> Self::V;
 
-    /// Asks for the cache line of `p`, which need not be a valid address, to write there.
-    fn prefetch_write(self, p: *const f32);
-
     /// Reads [`Simd::LANES`] values.
     ///
     /// # Safety

@@ -79,9 +79,6 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn prefetch_write(self, _: *const f32) {}
-
-    #[inline(always)]
     unsafe fn load(self, p: *const f32) -> Self::V {
         // SAFETY: the caller promises LANES values; arrays of f32 need no more than f32's alignment.
         unsafe { p.cast::<Self::V>().read() }
