@@ -2,8 +2,12 @@
 //! speed of memory. Of weights most networks have more than the caches keep from one picture to the next, and large
 //! activations are more than stays in the second-level cache until they are read.
 
-/// So many bytes are fetched ahead at most: they shall still be in the second-level cache when they are read.
-const MOST: usize = 256 << 10;
+use std::ops::Range;
+
+use crate::cache;
+
+/// So much of the second-level cache is fetched ahead at most: it shall still be there when it is read.
+const MOST: (usize, usize) = (1, 4);
 /// Bytes in a cache line.
 const LINE: usize = 64;
 
@@ -44,7 +48,7 @@ impl Ahead {
 
     /// `len` values from `from` on, by so many rows of weights.
     #[inline(always)]
-    pub(crate) fn new(from: *const f32, len: usize, rows: usize) -> Self {
+    pub(crate) fn over(from: *const f32, len: usize, rows: usize) -> Self {
         Self { from: from.cast(), step: (size_of::<f32>() * len).div_ceil(rows).min(LINE) }
     }
 
@@ -58,38 +62,51 @@ impl Ahead {
 
 /// What the tiles of a group of panels fetch bit by bit.
 pub(crate) struct Coming<'a> {
-    next: Stretch,
-    later: &'a [Stretch],
-    /// How far a row of weights goes on, a tile, and the tiles so far, in bytes.
+    /// What is left of a stretch, then those behind it without their first bytes.
+    at: usize,
+    left: usize,
+    later: std::slice::Iter<'a, Stretch>,
+    skip: usize,
+    /// How far a row of weights goes on, and a tile, in bytes.
     step: usize,
     share: usize,
-    at: usize,
 }
 
 impl<'a> Coming<'a> {
-    /// `next`, then `later`, but no more than twice the `own` bytes of the group; by `tiles` that each go over so many
-    /// `rows` of weights.
+    /// The next group of `weights`, which is as large as this `group`; then as much of what is read `later` as the group
+    /// is of the weights. It is fetched by `tiles` that each go over so many `rows` of weights.
     #[inline(always)]
-    pub(crate) fn new(next: Stretch, later: &'a [Stretch], own: usize, rows: usize, tiles: usize) -> Self {
-        let len: usize = next.bytes + later.iter().map(|stretch| stretch.bytes).sum::<usize>();
-        let len = len.min(2 * own).min(MOST);
+    pub(crate) fn new<T>(
+        weights: &[T],
+        group: Range<usize>,
+        later: &'a [Stretch],
+        rows: usize,
+        tiles: usize,
+    ) -> Self {
+        let next = Stretch::of(&weights[group.end..weights.len().min(group.end + group.len())]);
+        let (share, of) = MOST;
+        let all: usize = later.iter().map(|stretch| stretch.bytes).sum();
+        let all = all.min(cache::second_level() / of * share);
+        let until = |value: usize| all * value / weights.len();
+        let skip = until(group.start);
+        let len = next.bytes + until(group.end) - skip;
         let step = len.div_ceil(rows * tiles).min(LINE);
-        Self { next, later, step, share: step * rows, at: 0 }
+        Self { at: next.start, left: next.bytes, later: later.iter(), skip, step, share: step * rows }
     }
 
     /// What the next tile fetches.
     #[inline(always)]
     pub(crate) fn ahead(&mut self) -> Ahead {
-        let mut at = self.at;
-        self.at += self.share;
-        for stretch in [&self.next].into_iter().chain(self.later) {
-            if at < stretch.bytes {
-                let from = std::ptr::without_provenance(stretch.start + at);
-                return Ahead { from, step: self.step };
-            }
-            at -= stretch.bytes;
+        while self.left == 0 {
+            let Some(stretch) = self.later.next() else { return Ahead::NOTHING };
+            let skipped = self.skip.min(stretch.bytes);
+            self.skip -= skipped;
+            (self.at, self.left) = (stretch.start + skipped, stretch.bytes - skipped);
         }
-        Ahead::NOTHING
+        let from = std::ptr::without_provenance(self.at);
+        self.at += self.share;
+        self.left = self.left.saturating_sub(self.share);
+        Ahead { from, step: self.step }
     }
 }
 
@@ -106,19 +123,23 @@ mod tests {
     fn tiles_share_what_is_behind_and_what_is_later() {
         let values = vec![0u8; 10_000];
         let start = values.as_ptr().addr();
-        let (behind, later) = (Stretch::of(&values[1000..1400]), [Stretch::of(&values[5000..6000])]);
-        // 800 of the 1400 bytes: twice as many as the group has.
-        let coming = Coming::new(behind, &later, 400, 10, 4);
-        assert_eq!(fetched(start, coming, 4), [(1000, 20), (1200, 20), (5000, 20), (5200, 20)]);
-        // Not more than a line a row.
-        let coming = Coming::new(behind, &later, 10_000, 5, 2);
-        assert_eq!(fetched(start, coming, 2), [(1000, 64), (1320, 64)]);
+        let later = [Stretch::of(&values[5000..5300]), Stretch::of(&values[7000..7500])];
+        // The group behind, and a quarter of 800 bytes.
+        let first = Coming::new(&values[1000..2600], 0..400, &later, 10, 6);
+        let expected = [(1400, 10), (1500, 10), (1600, 10), (1700, 10), (5000, 10), (5100, 10)];
+        assert_eq!(fetched(start, first, 6), expected);
+        // The third quarter: what is left of the second stretch.
+        let third = Coming::new(&values[1000..2600], 800..1200, &later, 20, 3);
+        assert_eq!(fetched(start, third, 3), [(2200, 10), (2400, 10), (7100, 10)]);
+        // Nothing is behind the last; not more than a line a row.
+        let last = Coming::new(&values[1000..2600], 1200..1600, &later, 2, 1);
+        assert_eq!(fetched(start, last, 1), [(7300, 64)]);
     }
 
     #[test]
     fn nothing_is_fetched_where_nothing_follows() {
         let values = [0u8; 64];
-        let ahead = Coming::new(Stretch::of(&values[..0]), &[], 400, 10, 4).ahead();
+        let ahead = Coming::new(&values, 0..64, &[], 10, 4).ahead();
         assert_eq!((ahead.or(values.as_ptr()), ahead.step), (values.as_ptr(), 0));
     }
 }

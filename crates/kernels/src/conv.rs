@@ -5,7 +5,7 @@ use std::ops::Range;
 use effigy_tensor::AlignedBuf;
 
 use crate::Cpu;
-use crate::ahead::{Ahead, Coming, Stretch};
+use crate::ahead::{Ahead, Coming};
 use crate::bf16::{Bf16, Cells};
 use crate::cache;
 use crate::cut::Product;
@@ -59,10 +59,10 @@ pub fn conv2d(
     assert_eq!(gate.len(), input.layout.images * conv.shape.inputs, "one gate per image and channel");
     for (image, gate) in gate.chunks_exact(conv.shape.inputs).enumerate() {
         let (b, gate) = if conv.gates_input() {
-            (&conv.matrix.values, Some(gate))
+            (&conv.matrix.values[..], Some(gate))
         } else {
             scale_rows(cpu, &conv.matrix, gate, scratch);
-            (&*scratch, None)
+            (&scratch[..conv.matrix.values.len()], None)
         };
         convolve(cpu, conv, b, input, gate, padding, image..image + 1, output, epilogue);
     }
@@ -301,15 +301,13 @@ impl Kernel for Part<'_> {
 }
 
 impl Part<'_> {
-    /// What `tiles` of a group of the panels fetch: the panels behind it, then what is read after all of them.
+    /// What `tiles` of a group of the panels fetch: the panels behind it, and what is read after all of them.
     #[inline(always)]
     fn coming(&self, group: &[Panel], tiles: usize) -> Coming<'_> {
         let Job { conv, b, .. } = *self.job;
         let (matrix, last) = (&conv.matrix, &group[group.len() - 1]);
-        let rows = group.len() * matrix.rows;
-        let own = size_of::<f32>() * rows * matrix.width(last);
-        let behind = Stretch::of(&b[matrix.offset(last) + matrix.rows * matrix.width(last)..]);
-        Coming::new(behind, &conv.later, own, rows, tiles)
+        let values = matrix.offset(&group[0])..matrix.offset(last) + matrix.rows * matrix.width(last);
+        Coming::new(b, values, &conv.later, group.len() * matrix.rows, tiles)
     }
 
     /// Every panel over the pixels of one run, counted from the job's first.
@@ -360,7 +358,7 @@ impl Rows {
     #[inline(always)]
     fn next(&self, weights: usize) -> Ahead {
         let len = self.count * self.operand.pitch;
-        Ahead::new(self.a.wrapping_add(len), len, weights)
+        Ahead::over(self.a.wrapping_add(len), len, weights)
     }
 }
 

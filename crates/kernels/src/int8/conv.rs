@@ -303,14 +303,14 @@ impl Part<'_> {
         }
     }
 
-    /// What is fetched while `tiles` go over a group of the panels: those behind it, then what is read after all.
+    /// What is fetched while `tiles` go over a group of the panels: those behind it, and what is read after all.
     #[inline(always)]
     fn coming<S: IntSimd>(&self, group: &[Panel], tiles: usize) -> Coming<'_> {
         let conv = self.job.conv;
-        let (first, last) = (&group[0], &group[group.len() - 1]);
-        let end = last.offset + last.vectors * S::LANES * conv.depth();
-        let behind = Stretch::of(&bytes_of(&conv.weights)[end..]);
-        Coming::new(behind, &conv.later, end - first.offset, conv.depth() / GROUP, tiles * group.len())
+        let last = &group[group.len() - 1];
+        let bytes = group[0].offset..last.offset + last.vectors * S::LANES * conv.depth();
+        let (rows, tiles) = (conv.depth() / GROUP, tiles * group.len());
+        Coming::new(bytes_of(&conv.weights), bytes, &conv.later, rows, tiles)
     }
 
     /// Every panel over these pixels of some runs.
