@@ -150,6 +150,15 @@ fn pointwise_around_the_tiles() {
 }
 
 #[test]
+fn tiles_of_every_height() {
+    for pixels in 1..=26 {
+        for outputs in [16, 33] {
+            everywhere(&Case::pointwise(9, outputs, (1, pixels)));
+        }
+    }
+}
+
+#[test]
 fn large_sums_and_blocks() {
     for (inputs, outputs, size) in [(1152, 24, (2, 3)), (480, 40, (20, 20)), (16, 96, (40, 40))] {
         everywhere(&Case::pointwise(inputs, outputs, size));

@@ -11,7 +11,7 @@ const AHEAD: usize = 4 << 10;
 /// Bytes in a cache line.
 const LINE: usize = 64;
 /// Rows of the largest tile.
-pub(crate) const MAX_ROWS: usize = 8;
+pub(crate) const MAX_ROWS: usize = 12;
 
 /// One register tile: rows of bytes times a panel of weights.
 #[derive(Clone, Copy)]
@@ -132,7 +132,11 @@ unsafe fn any_rows<S: IntSimd, const VECTORS: usize>(s: S, tile: &Tile, spill: &
             5 => sums::<S, 5, VECTORS>(s, tile, spill),
             6 => sums::<S, 6, VECTORS>(s, tile, spill),
             7 => sums::<S, 7, VECTORS>(s, tile, spill),
-            _ => sums::<S, 8, VECTORS>(s, tile, spill),
+            8 => sums::<S, 8, VECTORS>(s, tile, spill),
+            9 => sums::<S, 9, VECTORS>(s, tile, spill),
+            10 => sums::<S, 10, VECTORS>(s, tile, spill),
+            11 => sums::<S, 11, VECTORS>(s, tile, spill),
+            _ => sums::<S, 12, VECTORS>(s, tile, spill),
         }
     }
 }

@@ -21,7 +21,7 @@ impl IntSimd for Avx512Vnni {
     type I = __m512i;
     type F = __m512;
     const LANES: usize = 16;
-    const TILE_ROWS: usize = 8;
+    const TILE_ROWS: usize = 12;
     const TAPS: usize = 4;
 
     fn vectorize<K: IntKernel>(self, kernel: K) -> K::Output {
