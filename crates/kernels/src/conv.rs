@@ -327,9 +327,10 @@ impl Part<'_> {
                 for i in 0..tiles {
                     let count = short + usize::from(i < longer);
                     let mut rows = job.locate(pixel, count);
-                    let ahead = match fetches_rows {
-                        true => rows.next(panels.len() * job.conv.matrix.rows),
-                        false => coming.ahead(),
+                    let ahead = if fetches_rows {
+                        rows.next(panels.len() * job.conv.matrix.rows)
+                    } else {
+                        coming.ahead()
                     };
                     job.round(s, &mut rows, cells);
                     job.tile(s, panels, &rows, ahead);
