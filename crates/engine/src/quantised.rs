@@ -56,9 +56,15 @@ impl Quantised {
         let input = inputs.first().and_then(|input| quants.get(input)).copied();
         let output = quants.get(&value).copied();
         Ok(Ok(match (kind, input, output) {
-            (Kind::Dense(dense), Some(input), output) => return Ok(dense_of(isa, &dense, input, output)),
+            (Kind::Dense(dense), Some(input), output) => {
+                let Dense { conv, residual, .. } = dense;
+                let packed = pack_conv(isa, &dense, input, output);
+                return Ok(packed.map(|packed| Self::Dense { conv, packed, residual }));
+            }
             (Kind::Depthwise(depthwise), Some(input), Some(output)) => {
-                return Ok(depthwise_of(isa, &depthwise, input, output));
+                let Depthwise { conv, mean, .. } = depthwise;
+                let packed = pack_depthwise(isa, &depthwise, input, output);
+                return Ok(packed.map(|packed| Self::Depthwise { conv, packed, mean }));
             }
             (Kind::Block(block), Some(input), Some(output)) => {
                 return Ok(
@@ -218,16 +224,6 @@ impl Block {
     }
 }
 
-fn dense_of(
-    isa: IntIsa,
-    dense: &Dense<'_>,
-    input: Quant,
-    output: Option<Quant>,
-) -> Result<Quantised, EngineError> {
-    let packed = pack_conv(isa, dense, input, output)?;
-    Ok(Quantised::Dense { conv: dense.conv, packed, residual: dense.residual })
-}
-
 fn pack_conv(
     isa: IntIsa,
     dense: &Dense<'_>,
@@ -241,16 +237,6 @@ fn pack_conv(
     weights.read(|weights, scale| {
         QuantConv::new(isa, shape, &scaled(weights, scale), bias, input, *activation, output)
     })
-}
-
-fn depthwise_of(
-    isa: IntIsa,
-    depthwise: &Depthwise<'_>,
-    input: Quant,
-    output: Quant,
-) -> Result<Quantised, EngineError> {
-    let packed = pack_depthwise(isa, depthwise, input, output)?;
-    Ok(Quantised::Depthwise { conv: depthwise.conv, packed, mean: depthwise.mean })
 }
 
 fn pack_depthwise(
