@@ -148,6 +148,20 @@ fn classifier(network: EfficientNet, config: &Config, classes: usize) -> Result<
     Ok(rates(network, config).with_classes(classes).with_preprocessing(preprocessing))
 }
 
+/// The network as it is judged and saved, from the one that learns.
+pub(crate) fn judged(network: Network, config: &Config) -> Result<Network, TrainError> {
+    match (network, config.eval_size) {
+        (network, None) => Ok(network),
+        (Network::EfficientNet(network), Some(Size(size))) => {
+            let preprocessing = Preprocessing { size, ..network.preprocessing.clone() };
+            Ok(network.with_preprocessing(preprocessing).into())
+        }
+        (Network::EfficientDet(_), Some(_)) => Err(TrainError::conflict(
+            "eval_size is a classifier's; a detector learns from whole pictures, too",
+        )),
+    }
+}
+
 fn detector(network: EfficientDet, config: &Config, classes: usize) -> EfficientDet {
     let Anchors { base, scales, ratios } = network.anchors.clone();
     let anchors = Anchors {
@@ -216,9 +230,18 @@ mod tests {
         assert_eq!((network.classes, network.preprocessing.size), (3, [64, 96]));
         assert_eq!((network.dropout, network.drop_connect, network.preprocessing.crop_pct), (0.5, 0.0, 1.0));
 
+        let config = |text: &str| {
+            let mut config = Config::default();
+            config.set_text("eval_size", text).unwrap();
+            config
+        };
+        let judged = judged(Network::from(network), &config("72")).unwrap();
+        assert_eq!(judged.size(), [72, 72]);
+
         let options = [("model", "efficientdet-d0"), ("anchor_base", "3"), ("anchor_ratios", "1,2")];
         let Network::EfficientDet(network) = begun(&options).network else { panic!("a detector") };
         assert_eq!((network.classes, network.anchors.base, network.anchors.per_cell()), (3, 3.0, 6));
+        assert!(super::judged(network.into(), &config("72")).is_err());
     }
 
     #[test]

@@ -28,6 +28,8 @@ const POINTS: u64 = 1000;
 pub(crate) struct Parts<'a> {
     pub(crate) config: &'a Config,
     pub(crate) network: &'a Network,
+    /// Height and width of what it learns from, in pixels.
+    pub(crate) size: [usize; 2],
     pub(crate) graph: &'a Graph,
     pub(crate) labels: &'a [String],
     pub(crate) counts: [usize; 2],

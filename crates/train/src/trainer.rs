@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use effigy_arch::{Graph, Network, Op};
+use effigy_arch::{Graph, Network, Op, Preprocessing};
 use effigy_data::augment::{ClassificationRecipe, DetectionRecipe};
 use effigy_data::loader::{ClassificationSource, DetectionSource, LoaderOptions};
 use effigy_data::{Problem, Sample};
 
-use crate::begin::{Begun, Fetch, begin, frozen};
+use crate::begin::{Begun, Fetch, begin, frozen, judged};
 use crate::dataset::{Pictures, Split};
 use crate::loss::{BoxLoss, CrossEntropy, DetectionLoss, LossRecipe};
 use crate::record::History;
@@ -33,7 +33,10 @@ use crate::{
 pub struct Trainer {
     config: Config,
     pictures: Pictures,
+    /// As it is judged and saved.
     network: Network,
+    /// Height and width of what it learns from, in pixels.
+    size: [usize; 2],
     graph: Graph,
     parameters: Parameters,
     frozen: HashSet<String>,
@@ -79,8 +82,10 @@ impl Trainer {
         let Begun { network, parameters, notes } = begin(&config, pictures.labels().len(), fetch)?;
         let frozen = frozen(&config, &network, &parameters);
         let graph = graph(&network, &config);
+        let size = network.size();
+        let network = judged(network, &config)?;
         let reduce = Box::new(Alone);
-        Ok(Self { config, pictures, network, graph, parameters, frozen, notes, resume: false, reduce })
+        Ok(Self { config, pictures, network, size, graph, parameters, frozen, notes, resume: false, reduce })
     }
 
     /// Whether to go on where the run in the same folder stopped, if there is one. A run that is gone on with ends
@@ -96,10 +101,16 @@ impl Trainer {
         Self { reduce: Box::new(reduce), ..self }
     }
 
-    /// The network that is trained.
+    /// The network that is trained, as it is judged and saved.
     #[must_use]
     pub fn network(&self) -> &Network {
         &self.network
+    }
+
+    /// Height and width of what it learns from, in pixels.
+    #[must_use]
+    pub fn size(&self) -> [usize; 2] {
+        self.size
     }
 
     /// The network's graph, for a device.
@@ -149,7 +160,7 @@ impl Trainer {
     /// average.
     #[must_use]
     pub fn memory_needed(&self, device: &dyn Device) -> u64 {
-        let [height, width] = self.network.size();
+        let [height, width] = self.size;
         let shape = [self.config.batch, height, width, self.network.in_channels()];
         let copies = 2 + self.config.moments() + usize::from(self.config.ema_decay.is_some());
         let input = shape.iter().product::<usize>() * 4;
@@ -165,13 +176,14 @@ impl Trainer {
     /// gradient is not finite.
     pub fn run(self, device: &mut dyn Device, observer: &mut dyn Observer) -> Result<Summary, TrainError> {
         let groups = self.groups();
-        let Self { config, pictures, network, graph, parameters, resume, reduce, .. } = self;
+        let Self { config, pictures, network, size, graph, parameters, resume, reduce, .. } = self;
         let fingerprint = pictures.fingerprint();
         let labels = pictures.labels().to_vec();
         let counts = pictures.counts();
         let parts = Parts {
             config: &config,
             network: &network,
+            size,
             graph: &graph,
             labels: &labels,
             counts,
@@ -182,7 +194,7 @@ impl Trainer {
         };
         match (&network, pictures) {
             (Network::EfficientNet(classifier), Pictures::Classification(split)) => {
-                let task = classification(&config, classifier, split)?;
+                let task = classification(&config, classifier, size, split)?;
                 run(&task, parts, parameters, device, observer)
             }
             (Network::EfficientDet(detector), Pictures::Detection(split)) => {
@@ -215,6 +227,7 @@ fn recipe<T: serde::de::DeserializeOwned>(config: &Config) -> Result<T, TrainErr
 fn classification(
     config: &Config,
     network: &effigy_arch::EfficientNet,
+    size: [usize; 2],
     split: Split<Sample>,
 ) -> Result<Classification, TrainError> {
     let classes = split.labels.len();
@@ -231,7 +244,8 @@ fn classification(
     };
     let preprocessing = network.preprocessing.clone();
     let [loading, judging] = loading(config);
-    let source = ClassificationSource::new(&split.train, classes, preprocessing.clone());
+    let learnt_from = Preprocessing { size, ..preprocessing.clone() };
+    let source = ClassificationSource::new(&split.train, classes, learnt_from);
     Ok(Classification {
         train: source.varied(recipe(config)?).on_problem(config.on_problem),
         val: split.val,

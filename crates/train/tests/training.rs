@@ -7,7 +7,7 @@ use std::path::Path;
 
 use common::{boxes, classifier, pictures, train};
 use effigy_data::Problem;
-use effigy_train::{Config, Observer, TrainError};
+use effigy_train::{Config, Observer, Size, TrainError};
 use effigy_weights::{LoadOptions, load};
 
 /// Counts what a run says.
@@ -70,6 +70,28 @@ fn a_classifier_learns_and_its_files_are_whole() {
     let text = fs::read_to_string(out.join("config.toml")).unwrap();
     read.apply(Path::new("config.toml"), &text).unwrap();
     assert_eq!(read.batch, 4);
+}
+
+#[test]
+fn a_classifier_is_judged_and_saved_by_a_size_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    pictures(&data, 8);
+    let run = |out: &str, eval_size: Option<Size>| {
+        let config = Config { epochs: 1, eval_size, ..classifier(&data, &folder.path().join(out)) };
+        train(config, false, &mut ()).unwrap()
+    };
+    let (same, larger) = (run("same", None), run("larger", Some(Size([64, 48]))));
+    let [same_epoch, larger_epoch] = [&same, &larger].map(|run| &run.history.epochs[0]);
+    assert_eq!(same_epoch.losses, larger_epoch.losses);
+    assert_ne!(same_epoch.scores["val_loss"], larger_epoch.scores["val_loss"]);
+
+    let page = fs::read_to_string(&larger.report).unwrap();
+    assert!(
+        page.contains("to learn from, of 32×32 pixels; ") && page.contains("to judge by, of 64×48 pixels")
+    );
+    let loaded = load(&larger.best.unwrap(), &LoadOptions::default()).unwrap();
+    assert_eq!(loaded.network.size(), [64, 48]);
 }
 
 #[test]

@@ -96,8 +96,9 @@ fn describe(config: &Config, trainer: &Trainer) {
         describe_input(network),
         trainer.labels().len()
     ));
+    let [height, width] = trainer.size();
     note(format_args!(
-        "{train} pictures to learn from, {val} to judge by; {} epochs of {} batches of {}",
+        "{train} pictures to learn from at {height}×{width}, {val} to judge by; {} epochs of {} batches of {}",
         config.epochs,
         (train / config.batch).max(1),
         config.batch

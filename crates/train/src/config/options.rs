@@ -62,6 +62,13 @@ pub const OPTIONS: &[Opt] = &[
     row(MODEL, "size", "HxW", "Input size in pixels, such as 224 or 192x256 [the model's]", |c| &mut c.size),
     row(
         MODEL,
+        "eval_size",
+        "HxW",
+        "Input size by which a classifier is judged, and with which it is saved: random crops show things larger than whole pictures do, which an eighth more makes up for [that of learning]",
+        |c| &mut c.eval_size,
+    ),
+    row(
+        MODEL,
         "crop_pct",
         "SHARE",
         "Of a picture's side, what a classifier is judged by [the model's]",

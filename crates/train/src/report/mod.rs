@@ -20,14 +20,15 @@ const STYLE: &str = include_str!("style.css");
 /// The page.
 pub(crate) fn page(parts: &Parts<'_>, history: &History, samples: &[Sample]) -> Result<String, TrainError> {
     let name = escaped(parts.network.name());
-    let [height, width] = parts.network.size();
     let [train, val] = parts.counts.map(grouped);
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{name}: training</title>\n<style>\n{STYLE}</style></head><body>\n\
-         <h1>{name}</h1>\n<p>{height}×{width} pixels, {} classes, {train} pictures to learn from, {val} to judge by</p>\n",
-        parts.labels.len()
+         <h1>{name}</h1>\n<p>{} classes; {train} pictures to learn from, of {}; {val} to judge by, of {}</p>\n",
+        parts.labels.len(),
+        pixels(parts.size),
+        pixels(parts.network.size()),
     );
     page += &tiles(history, parts.config);
     page += "<section class=\"charts\">\n";
@@ -38,6 +39,11 @@ pub(crate) fn page(parts: &Parts<'_>, history: &History, samples: &[Sample]) -> 
     page += &options(parts.config);
     page += "</body></html>\n";
     Ok(page)
+}
+
+/// A size for people.
+fn pixels([height, width]: [usize; 2]) -> String {
+    format!("{height}×{width} pixels")
 }
 
 /// The figures that are asked for first.
