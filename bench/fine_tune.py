@@ -196,6 +196,8 @@ def bccd(options: argparse.Namespace) -> None:
 # --- CIFAR-10 -------------------------------------------------------------------------------------
 
 SIDE = 128
+# By what pictures are judged.
+EVAL_SIDE = 144
 
 
 def classes_of(folder: Path) -> list[tuple[Path, int]]:
@@ -243,7 +245,7 @@ def cifar10(options: argparse.Namespace) -> None:
     tests, right = classes_of(options.data / "test"), 0
     for first in range(0, len(tests), 100):
         part = tests[first : first + 100]
-        pictures = [tensor(Image.open(p).convert("RGB").resize((SIDE, SIDE), Image.BICUBIC)) for p, _ in part]
+        pictures = [tensor(Image.open(p).convert("RGB").resize((EVAL_SIDE, EVAL_SIDE), Image.BICUBIC)) for p, _ in part]
         with torch.no_grad():
             answers = average.net(torch.stack(pictures).contiguous(memory_format=torch.channels_last)).argmax(1)
         right += (answers == torch.tensor([label for _, label in part])).sum().item()

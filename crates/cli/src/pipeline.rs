@@ -7,7 +7,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use effigy::{EfficientNet, Error, Picture, Tensor};
+use effigy::{Error, Picture, Pixels};
 
 use crate::failure::Failure;
 use crate::inputs::Input;
@@ -68,23 +68,18 @@ pub(crate) fn batches<T: Send>(
     Ok(failed)
 }
 
-/// As [`batches`], for a network that sees several pictures as one tensor: their positions, and
-/// `[N, H, W, C]`.
-pub(crate) fn tensors(
+/// As [`batches`], for a network that sees several pictures as one: their positions, and all their pixels.
+pub(crate) fn joined(
     inputs: &[Input],
-    network: &EfficientNet,
     pace: Pace,
     progress: &mut Progress,
-    prepare: impl Fn(&Picture) -> Result<Vec<f32>, Error> + Sync,
-    mut run: impl FnMut(&[usize], &Tensor, &mut Progress) -> Result<(), Failure>,
+    prepare: impl Fn(&Picture) -> Result<Pixels, Error> + Sync,
+    mut run: impl FnMut(&[usize], &Pixels, &mut Progress) -> Result<(), Failure>,
 ) -> Result<usize, Failure> {
-    let [height, width] = network.preprocessing.size;
     let prepare = |picture| prepare(&picture);
     batches(inputs, pace, progress, prepare, |batch, progress| {
-        let (positions, values): (Vec<usize>, Vec<Vec<f32>>) = batch.into_iter().unzip();
-        let shape = [positions.len(), height, width, network.in_channels];
-        let input = Tensor::new(&shape, values.concat()).expect("every picture is prepared to the same size");
-        run(&positions, &input, progress)
+        let (positions, pictures): (Vec<usize>, Vec<Pixels>) = batch.into_iter().unzip();
+        run(&positions, &Pixels::joined(pictures), progress)
     })
 }
 

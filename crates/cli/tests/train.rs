@@ -33,7 +33,11 @@ fn a_folder_becomes_a_classifier() {
     let output = run(folder.path(), &arguments);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert!(stdout(&output).contains("best.safetensors  top1"), "{}", stdout(&output));
-    assert!(stderr(&output).contains("12 pictures to learn from, 4 to judge by"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("12 pictures to learn from at 32×32, 4 to judge by"),
+        "{}",
+        stderr(&output)
+    );
 
     let classify =
         run(folder.path(), &["classify", "--json", "--weights", "out/best.safetensors", "data/dark/0.png"]);

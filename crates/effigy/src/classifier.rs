@@ -10,7 +10,7 @@ use effigy_vision::{Limits, Picture, decode_file};
 
 use crate::labels::Labels;
 use crate::network::{Network, check_finite};
-use crate::{Error, Loader};
+use crate::{Error, Loader, Pixels};
 
 /// A class that a picture may show.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,22 +96,22 @@ impl Classifier {
         logits.data().chunks_exact(self.network.description.classes).map(|row| self.rank(row)).collect()
     }
 
-    /// A picture as the network's input: `[H, W, C]`, the luma for a network of one channel; done ahead, on
-    /// another thread, it costs the network no time.
+    /// A picture as the network's input, the luma for a network of one channel; done ahead, on another thread, it
+    /// costs the network no time.
     ///
     /// # Errors
     /// When the network has neither three channels nor one.
-    pub fn prepare(&self, picture: &Picture) -> Result<Vec<f32>, Error> {
-        self.network.prepare(picture)
+    pub fn prepare(&self, picture: &Picture) -> Result<Pixels, Error> {
+        Pixels::of(picture, self.network())
     }
 
-    /// The raw scores of every class: `[N, classes]` for `input: [N, H, W, C]`, pictures as
-    /// [`prepare`](Self::prepare) gives them.
+    /// The raw scores of every class, `[N, classes]`, for pictures as [`prepare`](Self::prepare) gives them. For
+    /// others, there is [`model`](Self::model).
     ///
     /// # Errors
-    /// When the input's shape is not the network's.
-    pub fn logits(&self, input: &Tensor) -> Result<Tensor, Error> {
-        Ok(self.network.run(input)?.swap_remove(0))
+    /// When the pictures' channels are not the network's.
+    pub fn logits(&self, pictures: &Pixels) -> Result<Tensor, Error> {
+        Ok(self.network.run(pictures)?.swap_remove(0))
     }
 
     /// The likeliest classes by one picture's logits, the best first.

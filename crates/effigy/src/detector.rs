@@ -137,27 +137,19 @@ impl Detector {
         let input = Tensor::new(&shape, values).expect("every picture is prepared to the same size");
         let find = |values: &[Value<'_>]| -> Vec<_> {
             let each = placements.iter().enumerate();
-            each.map(|(image, placement)| self.find(values, image, placement)).collect()
+            let levels =
+                |image| Level::of_picture(values.iter().map(|value| &*value.data), placements.len(), image);
+            each.map(|(image, placement)| self.find(&levels(image), placement)).collect()
         };
         self.network.model().run_with(&input, find).expect("the input has the network's shape")
     }
 
-    /// The objects in one picture of a batch, from the network's outputs: class and box of every level.
-    fn find(
-        &self,
-        outputs: &[Value<'_>],
-        image: usize,
-        placement: &Placement,
-    ) -> Result<Vec<Detection>, Error> {
-        let (pairs, _) = outputs.as_chunks::<2>();
-        let levels: Vec<Level<'_>> = pairs
-            .iter()
-            .map(|[class, offsets]| Level { class_logits: of(class, image), box_offsets: of(offsets, image) })
-            .collect();
+    /// The objects in one picture.
+    fn find(&self, levels: &[Level<'_>], placement: &Placement) -> Result<Vec<Detection>, Error> {
         let model = self.model();
         let workers = Workers { threads: model.threads(), share: &|tasks, task| model.share(tasks, task) };
         let (classes, options) = (self.network().classes, &self.post_processing);
-        let found = detections_shared(&levels, &self.anchors, classes, placement, options, workers)?;
+        let found = detections_shared(levels, &self.anchors, classes, placement, options, workers)?;
         Ok(found.into_iter().map(|found| self.name(found)).collect())
     }
 
@@ -200,12 +192,6 @@ impl Detector {
     pub fn model(&self) -> &Model {
         self.network.model()
     }
-}
-
-/// One picture's part of a batch.
-fn of<'a>(value: &'a Value<'_>, image: usize) -> &'a [f32] {
-    let len = value.data.len() / value.shape[0];
-    &value.data[image * len..(image + 1) * len]
 }
 
 /// One after the other; a single one is not copied.

@@ -8,7 +8,7 @@ use effigy_tensor::Tensor;
 use effigy_vision::Picture;
 
 use crate::network::{Network, check_finite};
-use crate::{Error, Loader};
+use crate::{Error, Loader, Pixels};
 
 /// Computes a picture's features: the pooled ones before the classifier, or any layers by name.
 ///
@@ -73,24 +73,24 @@ impl FeatureExtractor {
     /// # Errors
     /// When a value is not finite, or there are no pictures.
     pub fn extract_batch(&self, pictures: &[Picture]) -> Result<Vec<Tensor>, Error> {
-        self.extract_input(&self.network.input(pictures)?)
+        self.extract_prepared(&self.network.input(pictures)?)
     }
 
-    /// A picture as the network's input: `[H, W, C]`, the luma for a network of one channel; done ahead, on
-    /// another thread, it costs the network no time.
+    /// A picture as the network's input, the luma for a network of one channel; done ahead, on another thread, it
+    /// costs the network no time.
     ///
     /// # Errors
     /// When the network has neither three channels nor one.
-    pub fn prepare(&self, picture: &Picture) -> Result<Vec<f32>, Error> {
-        self.network.prepare(picture)
+    pub fn prepare(&self, picture: &Picture) -> Result<Pixels, Error> {
+        Pixels::of(picture, self.network())
     }
 
-    /// The layers' values for `input: [N, H, W, C]`, pictures as [`prepare`](Self::prepare) gives them.
+    /// The layers' values for pictures as [`prepare`](Self::prepare) gives them.
     ///
     /// # Errors
-    /// When the input's shape is not the network's, or a value is not finite.
-    pub fn extract_input(&self, input: &Tensor) -> Result<Vec<Tensor>, Error> {
-        let values = self.network.run(input)?;
+    /// When the pictures' channels are not the network's, or a value is not finite.
+    pub fn extract_prepared(&self, pictures: &Pixels) -> Result<Vec<Tensor>, Error> {
+        let values = self.network.run(pictures)?;
         values.iter().try_for_each(|layer| check_finite(layer.data()))?;
         Ok(values)
     }

@@ -31,6 +31,7 @@ mod features;
 mod labels;
 mod loader;
 mod network;
+mod pixels;
 mod quantiser;
 mod source;
 
@@ -40,6 +41,7 @@ pub use error::Error;
 pub use features::FeatureExtractor;
 pub use labels::Labels;
 pub use loader::Loader;
+pub use pixels::Pixels;
 pub use quantiser::{Quantiser, Sensitivity};
 
 pub use effigy_arch as arch;

@@ -1,11 +1,12 @@
 //! What classifiers, feature extractors and detectors share: a compiled network.
 
-use effigy_arch::{EfficientDet, EfficientNet, Graph, NodeId};
-use effigy_engine::{Model, Options};
+use effigy_arch::{EfficientDet, EfficientNet, Graph, NodeId, Normalisation, Preprocessing};
+use effigy_engine::{Model, Options, PixelNormalisation};
 use effigy_tensor::Tensor;
-use effigy_vision::{Picture, preprocess};
+use effigy_vision::Picture;
 
 use crate::Error;
+use crate::pixels::Pixels;
 use crate::source::Source;
 
 /// A network that is ready to run.
@@ -51,29 +52,19 @@ impl Network<EfficientNet> {
         Self::compile(source, &graph, options)
     }
 
-    /// A picture as the network's input: `[H, W, C]`.
-    pub(crate) fn prepare(&self, picture: &Picture) -> Result<Vec<f32>, Error> {
-        let EfficientNet { name, preprocessing, in_channels, .. } = &self.description;
-        let channels = *in_channels;
-        check_channels(name, channels)?;
-        Ok(in_channels_of(picture, channels, |picture| preprocess(picture, preprocessing)))
+    /// Pictures as the network's input.
+    pub(crate) fn input(&self, pictures: &[Picture]) -> Result<Pixels, Error> {
+        let each = pictures.iter().map(|picture| Pixels::of(picture, &self.description));
+        let each = each.collect::<Result<Vec<_>, _>>()?;
+        Ok(if each.is_empty() { Pixels::none(&self.description) } else { Pixels::joined(each) })
     }
 
-    /// Pictures as the network's input: `[N, H, W, C]`.
-    pub(crate) fn input(&self, pictures: &[Picture]) -> Result<Tensor, Error> {
-        let EfficientNet { preprocessing, in_channels, .. } = &self.description;
-        let [height, width] = preprocessing.size;
-        let mut values = Vec::with_capacity(pictures.len() * height * width * in_channels);
-        for picture in pictures {
-            values.extend(self.prepare(picture)?);
-        }
-        let shape = [pictures.len(), height, width, *in_channels];
-        Ok(Tensor::new(&shape, values).expect("every picture is prepared to the same size"))
-    }
-
-    /// The layers' values for `input: [N, H, W, C]`.
-    pub(crate) fn run(&self, input: &Tensor) -> Result<Vec<Tensor>, Error> {
-        Ok(self.model.run(input)?)
+    /// The layers' values for pictures.
+    pub(crate) fn run(&self, pixels: &Pixels) -> Result<Vec<Tensor>, Error> {
+        let Preprocessing { mean, std, .. } = self.description.preprocessing;
+        let normalisation =
+            PixelNormalisation::new(Normalisation { mean, std }, self.description.in_channels);
+        Ok(self.model.run(pixels.input(&normalisation))?)
     }
 }
 

@@ -60,4 +60,14 @@ pub enum EngineError {
         /// The channels that the network reads.
         channels: usize,
     },
+    /// There are not as many 8-bit samples as the shape says, or they are normalised for other channels.
+    #[error("pixels of shape {shape:?} are {} samples, not {samples}, and are normalised by channel, not {channels}", shape.iter().product::<usize>())]
+    Pixels {
+        /// N, H, W and C.
+        shape: [usize; 4],
+        /// How many samples there are.
+        samples: usize,
+        /// The channels of the normalisation.
+        channels: usize,
+    },
 }

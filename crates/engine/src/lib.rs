@@ -8,6 +8,7 @@
 
 mod calibration;
 mod error;
+mod input;
 mod model;
 mod pack;
 mod passes;
@@ -21,6 +22,7 @@ mod separable;
 pub use calibration::Calibration;
 pub use effigy_kernels::Isa;
 pub use error::EngineError;
+pub use input::{Input, PixelNormalisation};
 pub use model::{Model, NodeTime, Options, Parameters};
 pub use precision::{Precision, UnknownPrecision};
 pub use run::Value;

@@ -11,6 +11,7 @@ use effigy_kernels::{Activation, Cpu, Isa, PackedConv, PackedDepthwise, View};
 use effigy_tensor::Tensor;
 
 use crate::error::EngineError;
+use crate::input::Input;
 use crate::pack;
 use crate::passes;
 use crate::plan::Plan;
@@ -98,7 +99,10 @@ pub(crate) struct Step {
 
 #[derive(Debug)]
 pub(crate) enum Operation {
+    /// Brings the caller's pictures into a halo.
     Input,
+    /// The caller's pictures, whose rows the only step that reads them brings when it needs them.
+    Fed,
     Dense {
         conv: Conv,
         packed: PackedConv,
@@ -182,7 +186,7 @@ impl Model {
     pub(crate) fn pack(graph: &Graph, program: Program<'_>, options: &Options) -> Result<Self, EngineError> {
         let Program { units, results, quants, copies } = program;
         let cpu = Cpu::new(options.isa, options.threads);
-        let steps = pack::steps(&cpu, options.precision, &quants, units)?;
+        let steps = pack::steps(&cpu, options.precision, &quants, units, &results)?;
         Ok(Self {
             graph: graph.clone(),
             steps,
@@ -195,13 +199,14 @@ impl Model {
         })
     }
 
-    /// Runs the network on `input: [N, H, W, C]`, already normalised; any N, H and W from 1 on.
+    /// Runs the network on `input`: a tensor `[N, H, W, C]`, already normalised, or 8-bit [`Input::Pixels`]; any N, H and
+    /// W from 1 on.
     ///
     /// Returns the graph's outputs, then the taps, each `[N, H, W, C]` (`[N, C]` where H = W = 1).
     ///
     /// # Errors
     /// When the input's shape is not a batch of pictures with the network's channels.
-    pub fn run(&self, input: &Tensor) -> Result<Vec<Tensor>, EngineError> {
+    pub fn run<'a>(&self, input: impl Into<Input<'a>>) -> Result<Vec<Tensor>, EngineError> {
         self.run_with(input, copy_all)
     }
 
@@ -210,23 +215,27 @@ impl Model {
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub fn run_with<R>(
+    pub fn run_with<'a, R>(
         &self,
-        input: &Tensor,
+        input: impl Into<Input<'a>>,
         read: impl FnOnce(&[Value<'_>]) -> R,
     ) -> Result<R, EngineError> {
-        let plan = self.plan(input.shape())?;
-        Ok(plan.run(self, input.data(), Watch::Nothing, read))
+        let input = input.into();
+        Ok(self.plan(&input)?.run(self, input.samples(), Watch::Nothing, read))
     }
 
     /// As [`run`](Self::run), and how long each step took, in the order of execution.
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub fn run_timed(&self, input: &Tensor) -> Result<(Vec<Tensor>, Vec<NodeTime>), EngineError> {
-        let plan = self.plan(input.shape())?;
+    pub fn run_timed<'a>(
+        &self,
+        input: impl Into<Input<'a>>,
+    ) -> Result<(Vec<Tensor>, Vec<NodeTime>), EngineError> {
+        let input = input.into();
+        let plan = self.plan(&input)?;
         let mut times = Vec::new();
-        let results = plan.run(self, input.data(), Watch::Times(&mut times), copy_all);
+        let results = plan.run(self, input.samples(), Watch::Times(&mut times), copy_all);
         let described = self.steps.iter().zip(times).map(|(step, time)| NodeTime {
             name: self.graph.node(self.origin(step.value)).name.clone(),
             operation: step.operation.describe(),
@@ -251,8 +260,8 @@ impl Model {
         input: &Tensor,
         see: &mut dyn FnMut(NodeId, View<'_>),
     ) -> Result<Vec<Tensor>, EngineError> {
-        let plan = self.plan(input.shape())?;
-        Ok(plan.run(self, input.data(), Watch::Values(see), copy_all))
+        let input = Input::from(input);
+        Ok(self.plan(&input)?.run(self, input.samples(), Watch::Values(see), copy_all))
     }
 
     /// The graph that was compiled.
@@ -288,19 +297,21 @@ impl Model {
         values.flatten().map(|value| self.graph.node(value).name.as_str())
     }
 
+    /// Whether a value is the caller's pictures, whose rows are brought where they are read.
+    pub(crate) fn is_fed(&self, value: NodeId) -> bool {
+        let fed = |step: &Step| step.value == value && matches!(step.operation, Operation::Fed);
+        self.steps.iter().any(fed)
+    }
+
     /// In what numbers the network computes.
     #[must_use]
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// The plan for an input shape: a kept one, or a new one.
-    fn plan(&self, shape: &[usize]) -> Result<Arc<Plan>, EngineError> {
-        let channels = self.graph.input_channels();
-        let key = match *shape {
-            [n, h, w, c] if n > 0 && h > 0 && w > 0 && c == channels => [n, h, w],
-            _ => return Err(EngineError::InputShape { actual: shape.to_vec(), channels }),
-        };
+    /// The plan for an input's shape: a kept one, or a new one.
+    fn plan(&self, input: &Input<'_>) -> Result<Arc<Plan>, EngineError> {
+        let key = input.pictures(self.graph.input_channels())?;
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         let plan = match plans.iter().position(|(kept, _)| *kept == key) {
             Some(position) => plans.remove(position).1,
@@ -370,6 +381,7 @@ impl Operation {
                 vectors(&self.describe().replace('×', "x"))
             }
             // Plain Rust, the same for all instruction sets.
+            Self::Fed => "by the next step".into(),
             Self::Input | Self::Affine { .. } | Self::Mean | Self::Scale | Self::Add => {
                 format!("f32 {}", self.describe())
             }
@@ -383,7 +395,7 @@ impl Operation {
                 format!("dense {0}×{0} + depthwise {1}×{1}", expand.conv.kernel, conv.kernel)
             }
             Self::Depthwise { conv, .. } => format!("depthwise {0}×{0}", conv.kernel),
-            Self::Input => "input".into(),
+            Self::Input | Self::Fed => "input".into(),
             Self::Affine { .. } => "affine".into(),
             Self::Activation(function) => format!("{function:?}").to_lowercase(),
             Self::Mean => "mean".into(),

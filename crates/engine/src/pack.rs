@@ -24,7 +24,7 @@ pub(crate) struct Target {
     pub(crate) precision: Precision,
 }
 
-/// Packs the units, in their order.
+/// Packs the units, in their order; `results` are handed out.
 ///
 /// # Errors
 /// When a unit's weights are missing or have the wrong length.
@@ -33,6 +33,7 @@ pub(crate) fn steps(
     precision: Precision,
     quants: &HashMap<NodeId, Quant>,
     units: Vec<Unit<'_>>,
+    results: &[NodeId],
 ) -> Result<Vec<Step>, EngineError> {
     let target = Target { isa: cpu.isa, precision };
     // The largest first, so that all threads end at about the same time.
@@ -57,6 +58,7 @@ pub(crate) fn steps(
     });
     let mut steps = steps.into_iter().filter_map(OnceLock::into_inner).collect::<Result<Vec<_>, _>>()?;
     announce(&mut steps);
+    feed(&mut steps, results);
     Ok(steps)
 }
 
@@ -69,6 +71,23 @@ fn announce(steps: &mut [Step]) {
     let stretches: Vec<_> = convs.iter().map(|conv| conv.stretch()).collect();
     for (i, conv) in convs.iter_mut().enumerate() {
         conv.announce(stretches.iter().skip(i + 1).take(ANNOUNCED).copied().collect());
+    }
+}
+
+/// Leaves the pictures to the step that reads them, where it is the only one and can bring their rows itself.
+fn feed(steps: &mut [Step], results: &[NodeId]) {
+    let Some(input) = steps.iter().position(|step| matches!(step.operation, Operation::Input)) else {
+        return;
+    };
+    let value = steps[input].value;
+    let can_bring = |step: &Step| match &step.operation {
+        Operation::Depthwise { expand, .. } => expand.is_some(),
+        Operation::Separable(all) => all[0].expands(),
+        _ => false,
+    };
+    let mut readers = steps.iter().filter(|step| step.reads().any(|read| read == value));
+    if readers.next().is_some_and(can_bring) && readers.next().is_none() && !results.contains(&value) {
+        steps[input].operation = Operation::Fed;
     }
 }
 

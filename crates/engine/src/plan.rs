@@ -60,11 +60,13 @@ impl Plan {
         let scratch = |step: &Step| match &step.operation {
             Operation::Dense { packed, gate: Some(_), .. } => packed.scratch_len(),
             Operation::Depthwise { expand: Some(expand), conv, packed, .. } => {
-                let expansion = expand.expansion(conv, &layouts[&step.inputs[0]]);
-                expand_scratch_len(&model.cpu, &expansion, packed, &layouts[&step.value])
+                let input = &layouts[&step.inputs[0]];
+                let expansion = expand.expansion(conv, input);
+                let strip = if model.is_fed(step.inputs[0]) { expansion.strip_len(input) } else { 0 };
+                expand_scratch_len(&model.cpu, &expansion, strip, packed, &layouts[&step.value])
             }
             Operation::Separable(all) => {
-                all.iter().map(|separable| separable.scratch_len(&model.cpu, &layouts)).max().unwrap_or(0)
+                all.iter().map(|separable| separable.scratch_len(model, &layouts)).max().unwrap_or(0)
             }
             Operation::Quantised(quantised) => memory(quantised, step)[0],
             _ => 0,
@@ -115,6 +117,9 @@ impl Plan {
             let size = if model.quants.contains_key(&value) { 1 } else { size_of::<f32>() };
             (size * images * height * width * channels) as u64
         };
+        if let Operation::Fed = step.operation {
+            return 0;
+        }
         step.reads().chain(step.writes()).map(bytes).sum()
     }
 

@@ -7,7 +7,7 @@ use effigy_kernels::int8::{
     self, Bytes, BytesMut, Output, OutputMut, Quant, QuantBlock, QuantConv, QuantDepthwise,
 };
 use effigy_kernels::isa::int::IntIsa;
-use effigy_kernels::{ConvShape, Halo, Isa, Layout, View, ViewMut};
+use effigy_kernels::{ConvShape, Isa, Layout, ViewMut};
 
 use crate::error::EngineError;
 use crate::model::{Model, Step};
@@ -262,8 +262,8 @@ impl Call<'_> {
         self.model.quants[&value]
     }
 
-    /// Runs a step on bytes, whose output is `slot`, in a network that was given `input`.
-    pub(crate) fn quantised(&mut self, step: &Step, operation: &Quantised, input: &[f32], slot: &mut [f32]) {
+    /// Runs a step on bytes, whose output is `slot`.
+    pub(crate) fn quantised(&mut self, step: &Step, operation: &Quantised, slot: &mut [f32]) {
         let layout = self.layout(step.value);
         let read = || step.inputs[0];
         let cpu = &self.model.cpu;
@@ -336,13 +336,13 @@ impl Call<'_> {
                 self.workspace.scratch = scratch;
             }
             Quantised::Mean => int8::mean(isa, self.bytes(read()), &mut slot[..layout.len()]),
-            Quantised::Input | Quantised::Quantise => {
-                let floats = match step.inputs.first() {
-                    Some(value) => self.view(*value),
-                    None => View::new(input, layout.with_halo(Halo::default())),
-                };
+            Quantised::Input => {
                 let mut output = BytesMut::new(int8::bytes_of_mut(slot), layout, self.quant(step.value));
-                int8::quantise(isa, &cpu.pool, floats, &mut output);
+                int8::quantise_samples(isa, &cpu.pool, self.input, &mut output);
+            }
+            Quantised::Quantise => {
+                let mut output = BytesMut::new(int8::bytes_of_mut(slot), layout, self.quant(step.value));
+                int8::quantise(isa, &cpu.pool, self.view(read()), &mut output);
             }
             Quantised::Dequantise => {
                 int8::dequantise(&cpu.pool, self.bytes(read()), &mut ViewMut::new(slot, layout));

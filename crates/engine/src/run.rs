@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use effigy_arch::NodeId;
-use effigy_kernels::{self as kernels, Activation, Epilogue, Layout, PartialSums, View, ViewMut};
+use effigy_kernels::{
+    self as kernels, Activation, Epilogue, Feed, Layout, PartialSums, Samples, View, ViewMut,
+};
 use effigy_tensor::{AlignedBuf, Tensor};
 
 use crate::model::{Model, Operation, Step};
@@ -21,25 +23,25 @@ pub(crate) enum Watch<'a> {
 }
 
 impl Plan {
-    /// Runs every step on `input` (dense, of the plan's shape) and shows the results to `read`.
+    /// Runs every step on `input` (of the plan's shape) and shows the results to `read`.
     pub(crate) fn run<R>(
         &self,
         model: &Model,
-        input: &[f32],
+        input: Samples<'_>,
         mut watch: Watch<'_>,
         read: impl FnOnce(&[Value<'_>]) -> R,
     ) -> R {
-        let mut call = Call { plan: self, model, workspace: self.workspace() };
+        let mut call = Call { plan: self, model, input, workspace: self.workspace() };
         for step in &model.steps {
             match &mut watch {
-                Watch::Nothing => call.step(step, input),
+                Watch::Nothing => call.step(step),
                 Watch::Times(times) => {
                     let start = Instant::now();
-                    call.step(step, input);
+                    call.step(step);
                     times.push(start.elapsed());
                 }
                 Watch::Values(see) => {
-                    call.step(step, input);
+                    call.step(step);
                     step.writes().for_each(|value| see(value, call.view(value)));
                 }
             }
@@ -75,6 +77,7 @@ impl Value<'_> {
 pub(crate) struct Call<'a> {
     plan: &'a Plan,
     pub(crate) model: &'a Model,
+    pub(crate) input: Samples<'a>,
     pub(crate) workspace: Workspace,
 }
 
@@ -82,6 +85,15 @@ impl Call<'_> {
     pub(crate) fn view(&self, value: NodeId) -> View<'_> {
         let place = self.plan.place(value);
         View::new(&self.workspace.slots[place.slot], place.layout)
+    }
+
+    /// A value as a convolution may read it that is fused with the one after it.
+    pub(crate) fn feed(&self, value: NodeId) -> Feed<'_> {
+        if self.model.is_fed(value) {
+            Feed::Rows(self.input, self.layout(value))
+        } else {
+            self.view(value).into()
+        }
     }
 
     /// The memory in which a value lies.
@@ -122,24 +134,21 @@ impl Call<'_> {
         Value { shape: [images, height, width, channels], data }
     }
 
-    fn step(&mut self, step: &Step, input: &[f32]) {
+    fn step(&mut self, step: &Step) {
         if let Operation::Separable(all) = &step.operation {
             return self.separable(all);
         }
         let mut slot = self.take(step.value);
         if let Operation::Quantised(operation) = &step.operation {
-            self.quantised(step, operation, input, &mut slot);
+            self.quantised(step, operation, &mut slot);
             return self.put(step.value, slot);
         }
         let mut output = ViewMut::new(&mut slot, self.layout(step.value));
         let cpu = &self.model.cpu;
         let read = |i: usize| self.view(step.inputs[i]);
         match &step.operation {
-            Operation::Input => {
-                let layout = output.layout;
-                let dense = Layout::dense(layout.images, layout.height, layout.width, layout.channels);
-                kernels::copy(cpu, View::new(input, dense), &mut output);
-            }
+            Operation::Input => kernels::bring(cpu, self.input, &mut output),
+            Operation::Fed => (),
             Operation::Dense { .. } => self.dense(step, &mut output),
             Operation::Separable(_) => unreachable!("returned above"),
             Operation::Depthwise { .. } => self.depthwise(step, &mut output),
@@ -199,21 +208,22 @@ impl Call<'_> {
         let mut scratch = std::mem::take(&mut self.workspace.scratch);
         let mut partial = mean.map(|_| PartialSums::new(&mut sums));
         let partial = partial.as_mut();
-        let input = self.view(step.inputs[0]);
+        let input = self.layout(step.inputs[0]);
         let padding = |layout: &Layout| (conv.pads(layout.height).0, conv.pads(layout.width).0);
         let cpu = &self.model.cpu;
         match expand {
             None => {
-                let padding = padding(&input.layout);
+                let padding = padding(&input);
+                let input = self.view(step.inputs[0]);
                 kernels::depthwise(cpu, packed, input, padding, output, *activation, partial);
             }
             Some(expand) => {
-                let expansion = expand.expansion(conv, &input.layout);
+                let expansion = expand.expansion(conv, &input);
                 let padding = padding(&expansion.expanded);
                 kernels::expand_depthwise(
                     cpu,
                     &expansion,
-                    input,
+                    self.feed(step.inputs[0]),
                     &mut scratch,
                     packed,
                     padding,

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use effigy_arch::{Conv, NodeId};
 use effigy_kernels::{
-    self as kernels, Activation, Cpu, Epilogue, FusionSum, FusionTerm, InputKind, Isa, Layout, MAX_SEPARABLE,
+    self as kernels, Activation, Epilogue, FusionSum, FusionTerm, InputKind, Isa, Layout, MAX_SEPARABLE,
     MAX_TERMS, PackedConv, PackedDepthwise, SeparableInput, View, ViewMut, Window, separable_scratch_len,
 };
 use effigy_tensor::AlignedBuf;
 
 use crate::error::EngineError;
-use crate::model::Expand;
+use crate::model::{Expand, Model};
 use crate::pack::{Target, pack_dense, pack_depthwise, pack_expand};
 use crate::plan::window_halo;
 use crate::program::{self, FusedSum, MaxPool};
@@ -102,16 +102,25 @@ impl Separable {
         self.sum.is_none().then_some((conv, self.inputs[0]))
     }
 
+    /// Whether a convolution reads the map that could be fed it row by row.
+    pub(crate) fn expands(&self) -> bool {
+        self.expand.is_some()
+    }
+
     /// Scratch memory that it needs.
-    pub(crate) fn scratch_len(&self, cpu: &Cpu, layouts: &HashMap<NodeId, Layout>) -> usize {
+    pub(crate) fn scratch_len(&self, model: &Model, layouts: &HashMap<NodeId, Layout>) -> usize {
         let output = &layouts[&self.value];
         let map = || &layouts[&self.inputs[0]];
         let (input, kind) = match (&self.sum, &self.expand) {
             (Some(_), _) => (self.sum_layout(output), InputKind::Sum),
-            (None, Some(expand)) => (expand.expansion(&self.conv, map()).expanded, InputKind::Expanded),
+            (None, Some(expand)) => {
+                let expansion = expand.expansion(&self.conv, map());
+                let strip = if model.is_fed(self.inputs[0]) { expansion.strip_len(map()) } else { 0 };
+                (expansion.expanded, InputKind::Expanded { strip })
+            }
             (None, None) => (*map(), InputKind::Map),
         };
-        separable_scratch_len(cpu, &self.depthwise.0, &input, kind, output)
+        separable_scratch_len(&model.cpu, &self.depthwise.0, &input, kind, output)
     }
 
     /// Multiply-accumulates for an input and an output of these layouts.
@@ -133,8 +142,8 @@ impl Separable {
         let (layout, input) = match (&self.sum, &self.expand) {
             (None, None) => (map().layout, SeparableInput::Map(map())),
             (None, Some(expand)) => {
-                let expansion = expand.expansion(&self.conv, &map().layout);
-                (expansion.expanded, SeparableInput::Expanded(expansion, map()))
+                let expansion = expand.expansion(&self.conv, &call.layout(self.inputs[0]));
+                (expansion.expanded, SeparableInput::Expanded(expansion, call.feed(self.inputs[0])))
             }
             (Some(sum), _) => {
                 let layout = self.sum_layout(&output);

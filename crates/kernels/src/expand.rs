@@ -4,10 +4,11 @@
 use std::ops::Range;
 
 use crate::cache;
-use crate::conv::{PackedConv, check_input, convolve_rows};
+use crate::conv::{ConvShape, PackedConv, check_input, convolve_rows};
 use crate::depthwise::{Job, PackedDepthwise, Part, Source};
 use crate::epilogue::{Activation, Epilogue};
-use crate::layout::{Halo, Layout, SharedPtr, View, ViewMut};
+use crate::feed::{Feed, Strip};
+use crate::layout::{Halo, Layout, SharedPtr, ViewMut};
 use crate::pool::{self, apart, split};
 use crate::pooling::PartialSums;
 use crate::{Cpu, Isa};
@@ -16,6 +17,8 @@ use crate::{Cpu, Isa};
 const PANELS_KEPT: (usize, usize) = (7, 16);
 /// More rows than the fewest are kept as long as they take this many bytes.
 const KEPT: usize = 224 << 10;
+/// Rows of the first convolution that are computed from one strip of a picture.
+const STRIP: usize = 4;
 
 /// A dense convolution and the depthwise one that reads it.
 #[derive(Clone, Copy, Debug)]
@@ -31,16 +34,39 @@ pub struct Expansion<'a> {
     pub expanded: Layout,
 }
 
-/// Length of the scratch memory that [`expand_depthwise`] needs.
+impl Expansion<'_> {
+    /// Values of the strip of a picture that a thread keeps where it is fed rows; `picture` is how it lies as a whole.
+    #[must_use]
+    pub fn strip_len(&self, picture: &Layout) -> usize {
+        Strip::len(self.strip_rows(), picture)
+    }
+
+    /// The same for what is read.
+    pub(crate) fn strip_of(&self, feed: &Feed<'_>) -> usize {
+        match feed {
+            Feed::Whole(_) => 0,
+            Feed::Rows(_, picture) => self.strip_len(picture),
+        }
+    }
+
+    /// Rows of a picture from which [`STRIP`] rows are computed.
+    fn strip_rows(&self) -> usize {
+        (STRIP - 1) * self.expand.shape.stride + self.expand.shape.kernel
+    }
+}
+
+/// Length of the scratch memory that [`expand_depthwise`] needs; `strip` is [`Expansion::strip_len`] where it is fed rows,
+/// otherwise 0.
 #[must_use]
 pub fn expand_scratch_len(
     cpu: &Cpu,
     expansion: &Expansion<'_>,
+    strip: usize,
     conv: &PackedDepthwise,
     output: &Layout,
 ) -> usize {
     let threads = cpu.pool.threads();
-    threads * Cut::new(threads, expansion, conv, output).kept_len(&expansion.expanded)
+    threads * Cut::new(threads, expansion, conv, output).kept_len(&expansion.expanded, strip)
 }
 
 /// `depthwise(activation(weights ∗ input + bias))`: [`conv2d`](crate::conv2d), then
@@ -51,7 +77,7 @@ pub fn expand_scratch_len(
 pub fn expand_depthwise(
     cpu: &Cpu,
     expansion: &Expansion<'_>,
-    input: View<'_>,
+    input: Feed<'_>,
     scratch: &mut [f32],
     conv: &PackedDepthwise,
     padding: (usize, usize),
@@ -61,11 +87,12 @@ pub fn expand_depthwise(
 ) {
     let Expansion { expand, expanded, .. } = *expansion;
     let layout = output.layout;
-    check_input(expand, &input.layout, expansion.padding, &expanded);
+    let read = input.layout();
+    check_input(expand, &read, expansion.padding, &expanded);
     conv.check(&expanded, padding, &layout);
     let threads = cpu.pool.threads();
     let cut = Cut::new(threads, expansion, conv, &layout);
-    let kept_len = cut.kept_len(&expanded);
+    let kept_len = cut.kept_len(&expanded, expansion.strip_of(&input));
     assert!(scratch.len() >= threads * kept_len, "scratch for {expanded:?}");
     output.clear_halo();
     let job = Job::new(conv, output, activation, sums);
@@ -150,9 +177,10 @@ impl Cut {
         Self { panels, channels, rows, step: conv.outputs(rows), row_tasks }
     }
 
-    /// From the values of the activation between the convolutions that a thread keeps to those of the next.
-    fn kept_len(&self, expanded: &Layout) -> usize {
-        apart(self.rows * (expanded.row_pitch() / expanded.channels) * self.channels)
+    /// From the values that a thread keeps, of the activation between the convolutions and of a strip of a picture, to
+    /// those of the next.
+    fn kept_len(&self, expanded: &Layout, strip: usize) -> usize {
+        apart(self.rows * (expanded.row_pitch() / expanded.channels) * self.channels + strip)
     }
 }
 
@@ -190,7 +218,7 @@ fn row_tasks_and_panels(
 pub(crate) struct Ring<'a> {
     isa: Isa,
     expansion: &'a Expansion<'a>,
-    input: View<'a>,
+    input: Feed<'a>,
     image: usize,
     panels: Range<usize>,
     first_channel: usize,
@@ -205,11 +233,12 @@ impl<'a> Ring<'a> {
     /// A ring of `rows` rows of the channels of `panels`, its sides cleared.
     ///
     /// # Safety
-    /// `kept` must be valid for writing so many rows, by this thread alone, for as long as the ring lives.
+    /// `kept` must be valid for writing so many rows, and behind them a strip of the picture whose rows are brought, by
+    /// this thread alone, for as long as the ring lives.
     pub(crate) unsafe fn new(
         isa: Isa,
         expansion: &'a Expansion<'a>,
-        input: View<'a>,
+        input: Feed<'a>,
         image: usize,
         panels: Range<usize>,
         kept: SharedPtr,
@@ -252,18 +281,39 @@ impl<'a> Ring<'a> {
                 continue;
             }
             let count = (rows.end.min(picture.end) - row).min(self.rows - place);
-            let halo = Halo { top: 0, bottom: 0, ..self.layout.halo };
-            let layout = Layout { height: count, halo, ..self.layout };
-            let Expansion { expand, activation, padding, .. } = *self.expansion;
-            let epilogue = Epilogue { activation, residual: None };
-            let (panels, from) = (self.panels.clone(), (self.image, row - top));
-            // SAFETY: `count` rows from `place` on lie within the ring, and in the picture from `row − top`.
-            unsafe {
-                let out = self.kept.from(place * self.layout.row_pitch());
-                convolve_rows(self.isa, expand, panels, epilogue, self.input, padding, from, out, layout);
-            }
-            row += count;
+            row += self.compute(row - top, count, place);
         }
+    }
+
+    /// Computes up to `count` rows from `first` on, to a place in the ring; returns how many.
+    fn compute(&mut self, first: usize, count: usize, place: usize) -> usize {
+        let Expansion { expand, activation, padding, .. } = *self.expansion;
+        let ConvShape { kernel, stride, .. } = expand.shape;
+        let mut strip;
+        let (input, from, padding, count) = match self.input {
+            Feed::Whole(input) => (input, (self.image, first), padding, count),
+            Feed::Rows(samples, picture) => {
+                let count = count.min(STRIP);
+                // SAFETY: the strip lies behind the ring.
+                strip = unsafe {
+                    let behind = self.kept.from(self.rows * self.layout.row_pitch());
+                    Strip::new(behind, self.expansion.strip_rows(), &picture)
+                };
+                let start = first * stride + picture.halo.top - padding.0;
+                let rows = start..start + (count - 1) * stride + kernel;
+                (strip.bring(self.isa, samples, &picture, self.image, rows), (0, 0), (0, padding.1), count)
+            }
+        };
+        let halo = Halo { top: 0, bottom: 0, ..self.layout.halo };
+        let layout = Layout { height: count, halo, ..self.layout };
+        let epilogue = Epilogue { activation, residual: None };
+        // SAFETY: `count` rows from `place` on lie within the ring, and in the picture from `first` on; of the picture, or
+        // in the strip, there are all rows that they read.
+        unsafe {
+            let out = self.kept.from(place * self.layout.row_pitch());
+            convolve_rows(self.isa, expand, self.panels.clone(), epilogue, input, padding, from, out, layout);
+        }
+        count
     }
 
     /// The ring, for windows that start `left` columns left of the picture.
@@ -283,128 +333,5 @@ impl<'a> Ring<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::conv::{ConvShape, conv2d};
-    use crate::depthwise::depthwise;
-    use crate::naive::noise;
-
-    /// Two convolutions and the picture they run on.
-    #[derive(Clone, Copy)]
-    struct Case {
-        /// Kernel and stride.
-        first: (usize, usize),
-        depthwise: (usize, usize),
-        /// Zeros around the activation between them.
-        pad: Halo,
-        /// Height and width of that activation.
-        size: (usize, usize),
-        channels: usize,
-    }
-
-    /// The fused form against the two kernels one after the other: the same arithmetic, bit for bit.
-    fn run(cpu: &Cpu, case: Case) {
-        let Case { first, depthwise: (kernel, stride), pad, size: (height, width), channels } = case;
-        let (images, inputs) = (2, 7);
-        let size = |side: usize, before: usize, after: usize| (side + before + after - kernel) / stride + 1;
-        let (out_height, out_width) = (size(height, pad.top, pad.bottom), size(width, pad.left, pad.right));
-        let out = Layout::dense(images, out_height, out_width, channels);
-        // A picture that the first convolution reads without rows above it.
-        let below = first.0 - 1;
-        let input = Layout::dense(images, (height - 1) * first.1 + 1, (width - 1) * first.1 + 1, inputs)
-            .with_halo(Halo { bottom: below, right: below, ..Halo::default() });
-        let expanded = Layout::dense(images, height, width, channels).with_halo(pad);
-        let values = noise(input.len(), 1);
-        let shape = ConvShape { inputs, outputs: channels, kernel: first.0, stride: first.1 };
-        let weights = noise(inputs * channels * first.0 * first.0, 2);
-        let expand = PackedConv::new(cpu.isa, shape, &weights, &noise(channels, 3));
-        let weights = noise(channels * kernel * kernel, 4);
-        let conv = PackedDepthwise::new(cpu.isa, kernel, stride, &weights, &noise(channels, 5));
-
-        let view = View::new(&values, input);
-        let mut results = [vec![f32::NAN; out.len()], vec![f32::NAN; out.len()]];
-        let mut sums = [(); 2].map(|()| vec![f32::NAN; PartialSums::len_for(&out)]);
-        let [one_by_one, fused] = &mut results;
-        let [sums_one_by_one, sums_fused] = &mut sums;
-        let padding = (pad.top, pad.left);
-
-        let mut between = vec![f32::NAN; expanded.len()];
-        let mut between = ViewMut::new(&mut between, expanded);
-        let epilogue = Epilogue { activation: Activation::Swish, residual: None };
-        conv2d(cpu, &expand, view, (0, 0), None, &mut between, epilogue);
-        let mut partial = PartialSums::new(sums_one_by_one);
-        let mut output = ViewMut::new(one_by_one, out);
-        let between = between.as_view();
-        depthwise(cpu, &conv, between, padding, &mut output, Activation::Relu6, Some(&mut partial));
-
-        let expansion =
-            Expansion { expand: &expand, activation: Activation::Swish, padding: (0, 0), expanded };
-        let mut scratch = vec![f32::NAN; expand_scratch_len(cpu, &expansion, &conv, &out)];
-        let mut partial = PartialSums::new(sums_fused);
-        let mut output = ViewMut::new(fused, out);
-        expand_depthwise(
-            cpu,
-            &expansion,
-            view,
-            &mut scratch,
-            &conv,
-            padding,
-            &mut output,
-            Activation::Relu6,
-            Some(&mut partial),
-        );
-        let what =
-            format!("{} {first:?}, {kernel}/{stride} {height}×{width}×{channels} {pad:?}", cpu.isa.name());
-        assert!(results[0] == results[1], "{what}: values differ");
-        assert!(sums[0] == sums[1], "{what}: sums differ");
-    }
-
-    #[test]
-    fn equals_one_after_the_other() {
-        for isa in Isa::available() {
-            for threads in [1, 3] {
-                let cpu = Cpu::new(isa, threads);
-                for (kernel, stride) in [(3, 1), (3, 2), (5, 1), (5, 2), (3, 4)] {
-                    let half = kernel / 2;
-                    for (top, left) in [(half, half), (half - 1, half - 1)] {
-                        let pad = Halo { top, left, bottom: half, right: half };
-                        let case = Case {
-                            first: (1, 1),
-                            depthwise: (kernel, stride),
-                            pad,
-                            size: (5, 9),
-                            channels: 20,
-                        };
-                        for height in [5, 16, 17, 33, 35, 70] {
-                            run(&cpu, Case { size: (height, 9), ..case });
-                        }
-                        run(&cpu, Case { size: (40, 23), channels: 48, ..case });
-                        run(&cpu, Case { size: (9, 7), channels: 144, ..case });
-                        run(&cpu, Case { size: (12, 260), channels: 272, ..case });
-                        run(&cpu, Case { size: (70, 60), channels: 48, ..case });
-                        run(&cpu, Case { first: (3, 2), size: (34, 120), ..case });
-                        run(&cpu, Case { first: (3, 2), size: (18, 20), channels: 33, ..case });
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_cases_above_are_cut_in_every_way() {
-        let cut = |size: (usize, usize), channels: usize| {
-            let shape = ConvShape { inputs: 7, outputs: channels, kernel: 1, stride: 1 };
-            let expand = PackedConv::new(Isa::best(), shape, &noise(7 * channels, 1), &noise(channels, 2));
-            let conv = PackedDepthwise::new(Isa::best(), 3, 1, &noise(9 * channels, 3), &noise(channels, 4));
-            let output = Layout::dense(1, size.0, size.1, channels);
-            let expanded = output.with_halo(Halo { top: 1, bottom: 1, left: 1, right: 1 });
-            let expansion =
-                Expansion { expand: &expand, activation: Activation::Relu, padding: (0, 0), expanded };
-            let cut = Cut::within(800 << 10, 1, &expansion, &conv, &output);
-            (cut.panels == expand.panels(), cut.rows == size.0 + 2)
-        };
-        assert_eq!(cut((9, 7), 144), (true, true), "everything is kept");
-        assert_eq!(cut((70, 60), 48), (true, false), "a ring of all channels");
-        assert_eq!(cut((37, 260), 272), (false, false), "a ring of some channels");
-    }
-}
+#[path = "expand_tests.rs"]
+mod tests;

@@ -91,6 +91,14 @@ impl Layout {
             + (x + self.halo.left) * self.channels
     }
 
+    /// Where some rows of an image begin, their left halo included, and how they lie from there on, without any above or
+    /// below.
+    pub(crate) fn rows(&self, image: usize, rows: &Range<usize>) -> (usize, Self) {
+        let halo = Halo { top: 0, bottom: 0, ..self.halo };
+        let start = self.index(image, rows.start, 0) - halo.left * self.channels;
+        (start, Self { images: 1, height: rows.len(), halo, ..*self })
+    }
+
     /// Whether rows follow each other without a gap.
     #[must_use]
     pub fn is_dense(&self) -> bool {

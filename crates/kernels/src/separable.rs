@@ -9,6 +9,7 @@ use crate::conv::{PackedConv, check_input, convolve_rows};
 use crate::depthwise::{Job, PackedDepthwise, Part, Source};
 use crate::epilogue::{Activation, Epilogue};
 use crate::expand::{Expansion, Ring};
+use crate::feed::Feed;
 use crate::layout::{Halo, Layout, SharedPtr, View, ViewMut, fill_halo};
 use crate::max_pool::{MaxPool, Window};
 use crate::pool::{apart, split};
@@ -38,8 +39,8 @@ pub enum SeparableInput<'a> {
     Map(View<'a>),
     /// A sum that is made on the way.
     Sum(FusionSum<'a>),
-    /// What a convolution makes of a map on the way.
-    Expanded(Expansion<'a>, View<'a>),
+    /// What a convolution makes of what it is fed, on the way.
+    Expanded(Expansion<'a>, Feed<'a>),
 }
 
 /// Where the input of a separable convolution comes from.
@@ -49,8 +50,12 @@ pub enum InputKind {
     Map,
     /// It is a sum that is made on the way.
     Sum,
-    /// Another convolution makes it on the way.
-    Expanded,
+    /// Another convolution makes it on the way, with a strip of so many values ([`Expansion::strip_len`]) where it is fed
+    /// rows, otherwise none.
+    Expanded {
+        /// Their number.
+        strip: usize,
+    },
 }
 
 /// `activation(Σ termᵢ)` of the first terms, at most [`MAX_TERMS`]; it ends with the first that is missing.
@@ -121,14 +126,17 @@ struct Parts {
 impl Parts {
     fn new(depthwise: &PackedDepthwise, input: &Layout, kind: InputKind, output: &Layout) -> Self {
         let row = output.width * input.channels;
-        let values = if kind == InputKind::Expanded { EXPANDED_BLOCK_VALUES } else { BLOCK_VALUES };
+        let (values, strip) = match kind {
+            InputKind::Expanded { strip } => (EXPANDED_BLOCK_VALUES, strip),
+            _ => (BLOCK_VALUES, 0),
+        };
         let block_rows = (values / row).clamp(1, BLOCK_ROWS).min(output.height);
         let ring_rows = if kind == InputKind::Map { 0 } else { depthwise.reach(block_rows) };
         let aligned = |len: usize| len.next_multiple_of(ALIGN);
         Self {
             block_rows,
             ring_rows,
-            ring: aligned(ring_rows * input.row_pitch()),
+            ring: aligned(ring_rows * input.row_pitch() + strip),
             pooled: if kind == InputKind::Sum {
                 aligned(MAX_POOLED * input.width * input.channels)
             } else {
@@ -202,7 +210,7 @@ impl SeparableInput<'_> {
         match self {
             Self::Map(_) => InputKind::Map,
             Self::Sum(_) => InputKind::Sum,
-            Self::Expanded(..) => InputKind::Expanded,
+            Self::Expanded(expansion, feed) => InputKind::Expanded { strip: expansion.strip_of(feed) },
         }
     }
 }
@@ -251,8 +259,8 @@ impl Separable<'_> {
         match &self.input {
             SeparableInput::Map(_) => (),
             SeparableInput::Sum(sum) => sum.check(),
-            SeparableInput::Expanded(Expansion { expand, padding, expanded, .. }, map) => {
-                check_input(expand, &map.layout, *padding, expanded);
+            SeparableInput::Expanded(Expansion { expand, padding, expanded, .. }, feed) => {
+                check_input(expand, &feed.layout(), *padding, expanded);
             }
         }
         if let Some(residual) = self.pointwise.1.residual {
@@ -303,10 +311,11 @@ impl Strip<'_> {
         // SAFETY: rows of the output and their halo, which are this task's.
         unsafe { fill_halo(self.output.at(0), layout, 0.0, first + rows.start..first + rows.end) };
         let mut ring = match input {
-            // SAFETY: this thread's scratch begins with room for so many rows.
-            SeparableInput::Expanded(expansion, map) => Some(unsafe {
+            // SAFETY: this thread's scratch begins with room for so many rows and for a strip.
+            SeparableInput::Expanded(expansion, feed) => Some(unsafe {
                 let (isa, panels) = (self.cpu.isa, 0..expansion.expand.panels());
-                Ring::new(isa, expansion, *map, self.image, panels, self.scratch, self.parts.ring_rows)
+                let (kept, rows) = (self.scratch, self.parts.ring_rows);
+                Ring::new(isa, expansion, *feed, self.image, panels, kept, rows)
             }),
             _ => None,
         };
@@ -361,10 +370,10 @@ impl Strip<'_> {
         let mut block = ViewMut::new(block, between);
         let job = Job::new(depthwise.0, &mut block, depthwise.1, None);
         isa.run(Part { job: &job, source, image: 0, rows: 0..rows.len(), channels: 0..between.channels });
-        let (start, to) = rows_of(&output.layout, self.image, &rows);
+        let (start, to) = output.layout.rows(self.image, &rows);
         let (conv, Epilogue { activation, residual }) = pointwise;
         let residual = residual.map(|View { data, layout }| {
-            let (start, layout) = rows_of(&layout, self.image, &rows);
+            let (start, layout) = layout.rows(self.image, &rows);
             View::new(&data[start..], layout)
         });
         let epilogue = Epilogue { activation, residual };
@@ -426,13 +435,6 @@ impl Strip<'_> {
             row[(halo.left + width) * channels..].fill(0.0);
         }
     }
-}
-
-/// Where some rows of an image begin, their left halo included, and how they lie from there on.
-fn rows_of(layout: &Layout, image: usize, rows: &Range<usize>) -> (usize, Layout) {
-    let halo = Halo { top: 0, bottom: 0, ..layout.halo };
-    let start = layout.index(image, rows.start, 0) - halo.left * layout.channels;
-    (start, Layout { images: 1, height: rows.len(), halo, ..*layout })
 }
 
 #[cfg(test)]

@@ -282,12 +282,12 @@ impl Block {
     fn one_after_the_other(&self, cpu: &Cpu) -> Vec<f32> {
         let middle = Layout { channels: self.expanded.channels, halo: Halo::default(), ..self.output };
         let mut scratch =
-            vec![f32::NAN; expand_scratch_len(cpu, &self.expansion(), &self.depthwise, &middle)];
+            vec![f32::NAN; expand_scratch_len(cpu, &self.expansion(), 0, &self.depthwise, &middle)];
         let mut between = vec![f32::NAN; middle.len()];
         expand_depthwise(
             cpu,
             &self.expansion(),
-            View::new(&self.values, self.input),
+            View::new(&self.values, self.input).into(),
             &mut scratch,
             &self.depthwise,
             self.padding,
@@ -306,7 +306,7 @@ impl Block {
             separable_scratch_len(cpu, &self.depthwise, &self.expanded, InputKind::Expanded, &self.output);
         let mut result = vec![f32::NAN; self.output.len()];
         let convolution = Separable {
-            input: SeparableInput::Expanded(self.expansion(), View::new(&self.values, self.input)),
+            input: SeparableInput::Expanded(self.expansion(), View::new(&self.values, self.input).into()),
             depthwise: (&self.depthwise, Activation::Relu6),
             padding: self.padding,
             pointwise: (&self.pointwise, self.epilogue()),

@@ -24,6 +24,32 @@ pub struct Level<'a> {
     pub box_offsets: &'a [f32],
 }
 
+impl<'a> Level<'a> {
+    /// All levels of picture number `picture` of a batch of `pictures`, from a detector's outputs: of each level the class
+    /// map, then the box map, of the whole batch.
+    ///
+    /// # Panics
+    /// Where an output is not of so many pictures.
+    #[must_use]
+    pub fn of_picture(
+        outputs: impl IntoIterator<Item = &'a [f32]>,
+        pictures: usize,
+        picture: usize,
+    ) -> Vec<Self> {
+        let mut parts = outputs.into_iter().map(|map| {
+            let len = map.len() / pictures;
+            assert!(
+                map.len() == len * pictures && picture < pictures,
+                "{} values of {pictures} pictures",
+                map.len()
+            );
+            &map[picture * len..(picture + 1) * len]
+        });
+        let level = || Some(Self { class_logits: parts.next()?, box_offsets: parts.next()? });
+        std::iter::from_fn(level).collect()
+    }
+}
+
 /// A box that a detector found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScoredBox {

@@ -34,5 +34,5 @@ pub use error::VisionError;
 pub use letterbox::{InputBox, Placement, fill_into, letterbox, letterbox_into, place_into};
 pub use normalised::normalise_into;
 pub use picture::Picture;
-pub use preprocess::{preprocess, preprocess_into};
+pub use preprocess::{cropped, preprocess, preprocess_into};
 pub use resize::resize;

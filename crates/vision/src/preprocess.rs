@@ -3,7 +3,7 @@
 use effigy_arch::{Normalisation, Preprocessing};
 
 use crate::Picture;
-use crate::normalised::Normalised;
+use crate::normalised::normalise_into;
 use crate::resize::{Window, resize_window};
 
 /// A picture as a network's input: `height · width · 3` floats, NHWC with N = 1.
@@ -29,18 +29,30 @@ pub fn preprocess(picture: &Picture, preprocessing: &Preprocessing) -> Vec<f32> 
 pub fn preprocess_into(picture: &Picture, preprocessing: &Preprocessing, input: &mut [f32]) {
     let [height, width] = preprocessing.size;
     assert_eq!(input.len(), height * width * 3, "an input of {height}×{width}×3");
-    let normalised = Normalised::new(Normalisation { mean: preprocessing.mean, std: preprocessing.std });
-    let crop = Crop::new(picture, preprocessing);
+    let Preprocessing { mean, std, .. } = *preprocessing;
+    normalise_into(&cropped(picture, preprocessing), Normalisation { mean, std }, input);
+}
 
-    let (input, _) = input.as_chunks_mut::<3>();
-    if [crop.window.height, crop.window.width] != preprocessing.size {
-        input.fill(normalised.pixel([0; 3]));
-    }
-    let pixels = resize_window(picture, crop.resized, crop.window, preprocessing.interpolation);
-    let rows = pixels.as_chunks::<3>().0.chunks_exact(crop.window.width);
-    for (to, from) in input.chunks_exact_mut(width).skip(crop.margin[1]).zip(rows) {
-        normalised.row(from, &mut to[crop.margin[0]..]);
-    }
+/// What [`preprocess`] normalises: the picture resized, and cropped to the input's size.
+///
+/// # Panics
+/// As [`preprocess`].
+#[must_use]
+pub fn cropped(picture: &Picture, preprocessing: &Preprocessing) -> Picture {
+    let [height, width] = preprocessing.size;
+    let Crop { resized, window, margin: [left, top] } = Crop::new(picture, preprocessing);
+    let pixels = resize_window(picture, resized, window, preprocessing.interpolation);
+    let pixels = if [window.height, window.width] == preprocessing.size {
+        pixels
+    } else {
+        let mut whole = vec![0; height * width * 3];
+        let rows = pixels.chunks_exact(window.width * 3);
+        for (to, from) in whole.chunks_exact_mut(width * 3).skip(top).zip(rows) {
+            to[left * 3..][..from.len()].copy_from_slice(from);
+        }
+        whole
+    };
+    Picture::new(width, height, pixels).expect("an input has as many pixels as its sides say")
 }
 
 /// Where the input's pixels come from. All in the order width, height.

@@ -222,3 +222,14 @@ fn times() {
         }
     }
 }
+
+#[test]
+fn levels_of_each_picture_are_cut_from_a_batch() {
+    let (class, offsets): (Vec<f32>, Vec<f32>) = ((0..12).map(|i| i as f32).collect(), vec![7.0; 24]);
+    let (small, small_offsets) = ([20.0, 21.0], [8.0; 4]);
+    let outputs = [&class[..], &offsets, &small, &small_offsets];
+    let levels = Level::of_picture(outputs, 2, 1);
+    assert_eq!(levels.len(), 2);
+    assert_eq!((levels[0].class_logits, levels[0].box_offsets), (&class[6..], &offsets[12..]));
+    assert_eq!((levels[1].class_logits, levels[1].box_offsets), (&small[1..], &small_offsets[2..]));
+}

@@ -4,6 +4,7 @@ mod boxes;
 mod figures;
 mod limit;
 mod measure;
+mod noise;
 mod picture;
 mod steps;
 
@@ -14,10 +15,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
+use effigy::Precision;
 use effigy::arch::{Network, Quantisation};
 use effigy::engine::{Calibration, Model, Options as EngineOptions, Parameters};
 use effigy::weights::{self, LoadOptions, Loaded, Weights};
-use effigy::{Precision, Tensor};
 use effigy_kernels::peak;
 
 use crate::failure::{Failure, Outcome};
@@ -28,6 +29,7 @@ use boxes::Boxes;
 use figures::{Figures, Start};
 use limit::Machine;
 use measure::{milliseconds, percentile};
+use noise::Noise;
 
 /// Measure a network's speed on this machine, with made-up weights or those of a file
 #[derive(Args, Debug)]
@@ -55,6 +57,9 @@ pub(crate) struct Options {
     /// Pictures at a time
     #[arg(long, short, value_name = "N", default_value = "1", value_parser = positive)]
     batch: usize,
+    /// Give the network 8-bit pixels, as `classify` does, instead of values that are normalised
+    #[arg(long)]
+    pixels: bool,
     #[command(flatten)]
     machine: MachineOptions,
     /// Runs that count [default: as many as fit in 3 seconds, 5 to 200]
@@ -86,11 +91,13 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
         ..default
     };
     let graph = network.graph();
-    let input = noise(options.batch, height, width, network.in_channels());
+    let shape = [options.batch, height, width, network.in_channels()];
+    let noise = if options.pixels { Noise::pixels(shape) } else { Noise::Values(Noise::values(shape)) };
+    let input = noise.input();
     if engine.precision == Precision::Int8 && loaded.is_none() {
         // Made-up weights have no ranges; those on the noise that is measured with are as good as any.
         let mut calibration = Calibration::new(&graph, &Untrained::new(&graph), &engine)?;
-        calibration.observe(&input)?;
+        calibration.observe(&Noise::values(shape))?;
         engine.quantisation = Some(calibration.measured().into());
     }
     let model = match &loaded {
@@ -99,17 +106,19 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
     };
     let packing = start.elapsed() - reading;
     let first = Instant::now();
-    model.run_with(&input, |_| ())?;
+    model.run_with(input, |_| ())?;
     // To make weights up takes longer than to read them, and tells nothing.
     let start = loaded.map(|_| Start { reading, packing, first_run: first.elapsed() });
 
-    let times = measure::times(options.runs, || Ok(model.run_with(&input, |_| ())?))?;
+    let times = measure::times(options.runs, || Ok(model.run_with(input, |_| ())?))?;
     let post_processing = match &network {
         Network::EfficientNet(_) => None,
         Network::EfficientDet(network) => {
             let boxes = Boxes::new(network, [height, width]);
             let mut times = Vec::new();
-            measure::times(options.runs, || boxes.run(&model, &input).map(|time| times.push(time)))?;
+            measure::times(options.runs, || {
+                boxes.run(&model, input, options.batch).map(|time| times.push(time))
+            })?;
             times.sort();
             Some(milliseconds(percentile(&times, 0.5)))
         }
@@ -146,7 +155,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
         result.format(engine.isa, peak, start.as_ref())
     };
     if options.verbose || options.picture.is_some() {
-        let steps = steps::measure(&model, &input, times.len())?;
+        let steps = steps::measure(&model, input, times.len())?;
         let machine = Machine::measure(engine.isa, engine.threads, peak, &steps);
         if let Some(path) = &options.picture {
             let subtitle = result.subtitle(engine.isa, peak);
@@ -199,12 +208,4 @@ impl Parameters for Trained<'_> {
     fn release(&self, name: &str) {
         self.0.release(name);
     }
-}
-
-/// A batch of noise in the range of normalised pictures.
-fn noise(batch: usize, height: usize, width: usize, channels: usize) -> Tensor {
-    let shape = [batch, height, width, channels];
-    let value = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 23) as f32 - 1.0;
-    let values = (0..shape.iter().product()).map(value).collect();
-    Tensor::new(&shape, values).expect("as many values as the shape says")
 }

@@ -57,9 +57,8 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
     let classes = classifier.network().classes;
 
     let mut unanswered = 0;
-    let unread = pipeline::tensors(
+    let unread = pipeline::joined(
         &inputs.pictures,
-        classifier.network(),
         pace,
         &mut progress,
         |picture| classifier.prepare(picture),

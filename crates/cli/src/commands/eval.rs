@@ -97,22 +97,20 @@ fn classify(options: &Options) -> Result<Outcome, Failure> {
     let mut accuracy = Accuracy::default();
     let mut answers = String::from("file\tclass_index\tpredicted\ttop5\n");
     let mut unanswered = 0;
-    let network = classifier.network();
     let prepare = |picture: &effigy::Picture| classifier.prepare(picture);
-    let unread =
-        pipeline::tensors(&pictures, network, pace, &mut progress, prepare, |positions, batch, progress| {
-            let logits = classifier.logits(batch)?;
-            for (&position, logits) in positions.iter().zip(logits.data().chunks_exact(classes)) {
-                if let Err(error) = classifier.rank(logits) {
-                    unanswered += 1;
-                    progress.error(format_args!("{}: {error}", pictures[position]));
-                    continue;
-                }
-                accuracy.add(logits, truth[position]);
-                answers += &answer(&data, position, truth[position], logits);
+    let unread = pipeline::joined(&pictures, pace, &mut progress, prepare, |positions, batch, progress| {
+        let logits = classifier.logits(batch)?;
+        for (&position, logits) in positions.iter().zip(logits.data().chunks_exact(classes)) {
+            if let Err(error) = classifier.rank(logits) {
+                unanswered += 1;
+                progress.error(format_args!("{}: {error}", pictures[position]));
+                continue;
             }
-            Ok(())
-        })?;
+            accuracy.add(logits, truth[position]);
+            answers += &answer(&data, position, truth[position], logits);
+        }
+        Ok(())
+    })?;
     drop(progress);
 
     if let Some(path) = &options.predictions {

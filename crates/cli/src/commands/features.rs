@@ -71,15 +71,14 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
     let mut progress = Progress::new(inputs.pictures.len(), "pictures", options.progress);
     let mut arrays = Arrays::new(options, extractor.layers());
 
-    let unread = pipeline::tensors(
+    let unread = pipeline::joined(
         &inputs.pictures,
-        extractor.network(),
         pace,
         &mut progress,
         |picture| extractor.prepare(picture),
         |positions, batch, progress| {
             let first = arrays.rows;
-            arrays.push(extractor.extract_input(batch)?)?;
+            arrays.push(extractor.extract_prepared(batch)?)?;
             let line =
                 |(i, &position): (usize, &usize)| format!("{}\t{}\n", first + i, inputs.pictures[position]);
             let lines: String = positions.iter().enumerate().map(line).collect();

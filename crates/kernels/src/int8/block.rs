@@ -119,7 +119,7 @@ impl QuantBlock<'_> {
             let (start, band) = band(&layout, image, &rows);
             // SAFETY: these rows and their halo lie within the output, and are this task's own.
             let data = unsafe { std::slice::from_raw_parts_mut(out.at(start), band.len()) };
-            let residual = residual.map(|residual| rows_of(&residual, image, rows.clone()));
+            let residual = residual.map(|residual| rows_of(&residual, image, &rows));
             let output = BytesMut { data, layout: band, quant };
             self.band(&cut, scratch, (input, image), &rows, residual, output);
         });
@@ -157,7 +157,7 @@ impl QuantBlock<'_> {
         let window = self.expand.window(&picture);
         let skipped = input.layout.halo.top - padding_top;
         let read = skipped + window.start..skipped + window.end;
-        let read = rows_of(&Bytes { layout: whole, ..input }, image, read);
+        let read = rows_of(&Bytes { layout: whole, ..input }, image, &read);
         self.expand.run(&ALONE, read, (0, padding_left), None, OutputMut::Bytes(&mut expanded));
 
         let dense = Layout::dense(1, rows.len(), output.layout.width, layout.channels);
@@ -168,28 +168,19 @@ impl QuantBlock<'_> {
 }
 
 /// Some rows of an image, without any above or below.
-fn rows_of<'a>(bytes: &Bytes<'a>, image: usize, rows: Range<usize>) -> Bytes<'a> {
-    let Layout { channels, halo, .. } = bytes.layout;
-    let start = bytes.layout.index(image, rows.start, 0) - halo.left * channels;
-    let halo = Halo { top: 0, bottom: 0, ..halo };
-    Bytes::new(
-        &bytes.data[start..],
-        Layout { images: 1, height: rows.len(), halo, ..bytes.layout },
-        bytes.quant,
-    )
+fn rows_of<'a>(bytes: &Bytes<'a>, image: usize, rows: &Range<usize>) -> Bytes<'a> {
+    let (start, layout) = bytes.layout.rows(image, rows);
+    Bytes::new(&bytes.data[start..], layout, bytes.quant)
 }
 
 /// Where some rows of an image begin, with the halo beside them, above the first and below the last of the picture,
 /// and how they lie from there on.
 fn band(layout: &Layout, image: usize, rows: &Range<usize>) -> (usize, Layout) {
-    let halo = Halo {
-        top: if rows.start == 0 { layout.halo.top } else { 0 },
-        bottom: if rows.end == layout.height { layout.halo.bottom } else { 0 },
-        ..layout.halo
-    };
-    let start =
-        layout.index(image, rows.start, 0) - halo.left * layout.channels - halo.top * layout.row_pitch();
-    (start, Layout { images: 1, height: rows.len(), halo, ..*layout })
+    let (start, rows_alone) = layout.rows(image, rows);
+    let top = if rows.start == 0 { layout.halo.top } else { 0 };
+    let bottom = if rows.end == layout.height { layout.halo.bottom } else { 0 };
+    let halo = Halo { top, bottom, ..rows_alone.halo };
+    (start - top * layout.row_pitch(), rows_alone.with_halo(halo))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::depthwise::parts;
 use super::{Bytes, BytesMut, Quant, Shared};
 use crate::elementwise::share_rows;
+use crate::feed::{Levels, PERIOD, Samples};
 use crate::isa::int::{IntIsa, IntKernel, IntSimd};
 use crate::isa::prefetch;
 use crate::layout::{Layout, View, ViewMut};
@@ -13,17 +14,44 @@ use crate::pool::ThreadPool;
 /// # Panics
 /// When the shapes differ.
 pub fn quantise(isa: IntIsa, pool: &ThreadPool, input: View<'_>, output: &mut BytesMut<'_>) {
-    let (from, to) = (input.layout, output.layout);
-    assert!(from.same_shape(&to), "{from:?} and {to:?} differ in shape");
-    output.clear_halo();
+    let from = input.layout;
+    assert!(from.same_shape(&output.layout), "{from:?} and {:?} differ in shape", output.layout);
     let quant = output.quant;
-    let out = Shared::new(output.data);
     let len = from.width * from.channels;
-    share_rows(pool, &from, |image, y| {
-        let values = &input.data[from.index(image, y, 0)..][..len];
+    each_row(pool, output, |image, y, to| {
+        isa.run(QuantiseRow { from: &input.data[from.index(image, y, 0)..][..len], to, quant });
+    });
+}
+
+/// Pictures as the nearest bytes.
+///
+/// # Panics
+/// When there are not as many samples as the output has, or of other channels.
+pub fn quantise_samples(isa: IntIsa, pool: &ThreadPool, samples: Samples<'_>, output: &mut BytesMut<'_>) {
+    let Layout { height, width, channels, .. } = output.layout;
+    samples.check(&output.layout);
+    let quant = output.quant;
+    let len = width * channels;
+    each_row(pool, output, |image, y, to| {
+        let row = (image * height + y) * len..(image * height + y + 1) * len;
+        match samples {
+            Samples::Floats(values) => isa.run(QuantiseRow { from: &values[row], to, quant }),
+            Samples::Bytes(samples, levels) => {
+                isa.run(QuantiseSamples { samples: &samples[row], levels, to, quant });
+            }
+        }
+    });
+}
+
+/// Calls `f` with the image, the number and the bytes of every row; clears the halo.
+fn each_row(pool: &ThreadPool, output: &mut BytesMut<'_>, f: impl Fn(usize, usize, &mut [u8]) + Sync) {
+    output.clear_halo();
+    let layout = output.layout;
+    let len = layout.width * layout.channels;
+    let out = Shared::new(output.data);
+    share_rows(pool, &layout, |image, y| {
         // SAFETY: a row of the output, and this task's own.
-        let to = unsafe { std::slice::from_raw_parts_mut(out.at(to.index(image, y, 0)), len) };
-        isa.run(QuantiseRow { from: values, to, quant });
+        f(image, y, unsafe { std::slice::from_raw_parts_mut(out.at(layout.index(image, y, 0)), len) });
     });
 }
 
@@ -49,17 +77,48 @@ impl IntKernel for QuantiseRow<'_> {
             for line in (0..step).step_by(LINE) {
                 prefetch(from.as_ptr().wrapping_add(AHEAD + line));
             }
-            if from.len() == step {
-                // SAFETY: both hold four vectors' lanes.
-                unsafe { convert(s, from.as_ptr(), to.as_mut_ptr(), quant) };
-            } else {
-                let (mut floats, mut bytes) = ([0.0; 64], [0; 64]);
-                floats[..from.len()].copy_from_slice(from);
-                // SAFETY: both hold four of the longest vectors' lanes.
-                unsafe { convert(s, floats.as_ptr(), bytes.as_mut_ptr(), quant) };
-                to.copy_from_slice(&bytes[..to.len()]);
+            convert_step(s, from, to, quant);
+        }
+    }
+}
+
+struct QuantiseSamples<'a> {
+    samples: &'a [u8],
+    levels: &'a Levels,
+    to: &'a mut [u8],
+    quant: Quant,
+}
+
+impl IntKernel for QuantiseSamples<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: IntSimd>(self, s: S) {
+        let Self { samples, levels, to, quant } = self;
+        let mut floats = [0.0; 4 * PERIOD];
+        for (samples, to) in samples.chunks(floats.len()).zip(to.chunks_mut(4 * PERIOD)) {
+            let floats = &mut floats[..samples.len()];
+            levels.convert(samples, floats);
+            let step = 4 * S::LANES;
+            for (from, to) in floats.chunks(step).zip(to.chunks_mut(step)) {
+                convert_step(s, from, to, quant);
             }
         }
+    }
+}
+
+/// At most four vectors of floats to bytes.
+#[inline(always)]
+fn convert_step<S: IntSimd>(s: S, from: &[f32], to: &mut [u8], quant: Quant) {
+    if from.len() == 4 * S::LANES {
+        // SAFETY: both hold four vectors' lanes.
+        unsafe { convert(s, from.as_ptr(), to.as_mut_ptr(), quant) };
+    } else {
+        let (mut floats, mut bytes) = ([0.0; 64], [0; 64]);
+        floats[..from.len()].copy_from_slice(from);
+        // SAFETY: both hold four of the longest vectors' lanes.
+        unsafe { convert(s, floats.as_ptr(), bytes.as_mut_ptr(), quant) };
+        to.copy_from_slice(&bytes[..to.len()]);
     }
 }
 
@@ -298,5 +357,48 @@ pub(super) unsafe fn add_up<S: IntSimd>(s: S, pixels: Pixels, totals: &mut [i32]
         }
         s.store_floats(lanes.as_mut_ptr(), sums);
         totals.iter_mut().zip(lanes).for_each(|(total, sum)| *total += sum as i32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bytes_for;
+    use super::*;
+    use crate::isa::Isa;
+    use crate::layout::Halo;
+    use crate::naive::noise;
+
+    #[test]
+    fn floats_and_samples_become_the_nearest_bytes() {
+        let quant = Quant::over(-1.7, 2.3);
+        let pool = ThreadPool::new(2);
+        for (channels, width) in [(1, 37), (3, 5), (3, 64), (3, 101)] {
+            let layout = Layout::dense(2, 3, width, channels);
+            let padded = layout.with_halo(Halo { top: 1, bottom: 2, left: 1, right: 3 });
+            let each: Vec<(f32, f32)> = (0..channels).map(|c| (0.016, -1.9 - 0.1 * c as f32)).collect();
+            let levels = Levels::new(&each);
+            let samples: Vec<u8> =
+                noise(layout.len(), 1).iter().map(|value| (127.5 + 127.0 * value) as u8).collect();
+            let mut floats = vec![0.0; layout.len()];
+            levels.convert(&samples, &mut floats);
+            for isa in Isa::available().into_iter().map(IntIsa::of) {
+                let check = |quantise: &dyn Fn(&mut BytesMut<'_>)| {
+                    let mut bytes = vec![77; bytes_for(&padded)];
+                    quantise(&mut BytesMut::new(&mut bytes, padded, quant));
+                    let mut inside = 0;
+                    for (i, value) in floats.iter().enumerate() {
+                        let (row, x) = (i / (width * channels), i % (width * channels));
+                        let at = padded.index(row / 3, row % 3, 0) + x;
+                        assert_eq!(bytes[at], quant.byte(*value), "{value}");
+                        inside += usize::from(bytes[at] != quant.zero);
+                    }
+                    let all = bytes[..padded.len()].iter().filter(|byte| **byte != quant.zero).count();
+                    assert_eq!(all, inside, "the halo is clear");
+                };
+                check(&|output| quantise(isa, &pool, View::new(&floats, layout), output));
+                check(&|output| quantise_samples(isa, &pool, Samples::Floats(&floats), output));
+                check(&|output| quantise_samples(isa, &pool, Samples::Bytes(&samples, &levels), output));
+            }
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::layout::{Layout, fill_halo};
 pub use block::QuantBlock;
 pub use conv::{OutputMut, QuantConv};
 pub use depthwise::QuantDepthwise;
-pub use elementwise::{dequantise, gate, gate_scratch_len, mean, mean_of_sums, quantise};
+pub use elementwise::{dequantise, gate, gate_scratch_len, mean, mean_of_sums, quantise, quantise_samples};
 pub use epilogue::{Output, Residual};
 pub use weights::{QuantWeights, fits};
 

@@ -47,17 +47,7 @@ impl Detection {
         placement: &Placement,
         score: f32,
     ) -> Result<Vec<ScoredBox>, TrainError> {
-        let of = |tensor: &'_ Tensor| {
-            let len = tensor.data().len() / pictures;
-            picture * len..(picture + 1) * len
-        };
-        let levels: Vec<Level<'_>> = outputs
-            .chunks_exact(2)
-            .map(|pair| Level {
-                class_logits: &pair[0].data()[of(&pair[0])],
-                box_offsets: &pair[1].data()[of(&pair[1])],
-            })
-            .collect();
+        let levels = Level::of_picture(outputs.iter().map(Tensor::data), pictures, picture);
         let options = PostProcessing { score, drop_empty: true, ..PostProcessing::EFFDET };
         let workers = Workers { threads: model.threads(), share: &|tasks, task| model.share(tasks, task) };
         Ok(detections_shared(&levels, &self.anchors, self.labels.len(), placement, &options, workers)?)

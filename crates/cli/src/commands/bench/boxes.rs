@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use effigy::arch::AnchorBox;
-use effigy::engine::{Model, Value};
+use effigy::engine::{Input, Model, Value};
 use effigy::vision::{Level, Placement, Workers, detections_shared};
-use effigy::{EfficientDet, PostProcessing, Tensor};
+use effigy::{EfficientDet, PostProcessing};
 
 use crate::failure::Failure;
 
@@ -26,20 +26,13 @@ impl Boxes {
         }
     }
 
-    /// Runs the network and finds the objects in its answers; the time of the latter.
-    pub(super) fn run(&self, model: &Model, input: &Tensor) -> Result<Duration, Failure> {
-        let pictures = input.shape()[0];
+    /// Runs the network on so many pictures and finds the objects in its answers; the time of the latter.
+    pub(super) fn run(&self, model: &Model, input: Input<'_>, pictures: usize) -> Result<Duration, Failure> {
         let find = |outputs: &[Value<'_>]| {
             let start = Instant::now();
-            let (pairs, _) = outputs.as_chunks::<2>();
             let found = (0..pictures).try_for_each(|picture| {
-                let levels: Vec<Level<'_>> = pairs
-                    .iter()
-                    .map(|[class, offsets]| Level {
-                        class_logits: of(class, picture),
-                        box_offsets: of(offsets, picture),
-                    })
-                    .collect();
+                let maps = outputs.iter().map(|value| &*value.data);
+                let levels = Level::of_picture(maps, pictures, picture);
                 let share = |tasks: usize, task: &(dyn Fn(usize) + Sync)| model.share(tasks, task);
                 let workers = Workers { threads: model.threads(), share: &share };
                 let Self { anchors, classes, placement, options } = self;
@@ -49,10 +42,4 @@ impl Boxes {
         };
         Ok(model.run_with(input, find)?.map_err(effigy::Error::from)?)
     }
-}
-
-/// One picture's part of a batch.
-fn of<'a>(value: &'a Value<'_>, picture: usize) -> &'a [f32] {
-    let length = value.data.len() / value.shape[0];
-    &value.data[picture * length..(picture + 1) * length]
 }

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use effigy::Tensor;
-use effigy::engine::{Model, NodeTime};
+use effigy::engine::{Input, Model, NodeTime};
 
 use super::limit::{Bound, Limit, Machine};
 use super::measure::percentile;
@@ -11,7 +10,7 @@ use crate::failure::Failure;
 use crate::table::{Table, bar};
 
 /// Each step with its median time over some runs.
-pub(super) fn measure(model: &Model, input: &Tensor, runs: usize) -> Result<Vec<NodeTime>, Failure> {
+pub(super) fn measure(model: &Model, input: Input<'_>, runs: usize) -> Result<Vec<NodeTime>, Failure> {
     let runs: Vec<Vec<NodeTime>> =
         (0..runs).map(|_| Ok(model.run_timed(input)?.1)).collect::<Result<_, Failure>>()?;
     let median = |(i, step): (usize, &NodeTime)| {
