@@ -302,8 +302,13 @@ impl Block {
     }
 
     fn fused(&self, cpu: &Cpu) -> Vec<f32> {
-        let len =
-            separable_scratch_len(cpu, &self.depthwise, &self.expanded, InputKind::Expanded, &self.output);
+        let len = separable_scratch_len(
+            cpu,
+            &self.depthwise,
+            &self.expanded,
+            InputKind::Expanded { strip: 0 },
+            &self.output,
+        );
         let mut result = vec![f32::NAN; self.output.len()];
         let convolution = Separable {
             input: SeparableInput::Expanded(self.expansion(), View::new(&self.values, self.input).into()),
