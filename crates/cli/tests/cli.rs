@@ -349,6 +349,9 @@ fn bench_has_the_fields_of_the_contract() {
     for part in ["blocks.0", "f32 gemm ", "GFLOP/s", "bandwidth"] {
         assert!(steps.contains(part), "-v lists the steps: {part} in {steps}");
     }
+
+    let output = run(Path::new("."), &[&arguments[..], &["--pixels"]].concat());
+    assert_eq!(keys(&json(&output)[0]), keys(figures), "{}", stderr(&output));
 }
 
 #[test]

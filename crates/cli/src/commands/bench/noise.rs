@@ -9,7 +9,7 @@ pub(super) enum Noise {
     /// In the range of normalised pictures.
     Values(Tensor),
     /// As 8-bit pixels.
-    Pixels { shape: [usize; 4], samples: Vec<u8>, normalisation: PixelNormalisation },
+    Pixels { shape: [usize; 4], samples: Vec<u8>, normalisation: Box<PixelNormalisation> },
 }
 
 impl Noise {
@@ -21,7 +21,8 @@ impl Noise {
 
     pub(super) fn pixels(shape: [usize; 4]) -> Self {
         let samples = Self::values(shape).data().iter().map(|value| (127.5 + 127.5 * value) as u8).collect();
-        Self::Pixels { shape, samples, normalisation: PixelNormalisation::new(Normalisation::HALF, shape[3]) }
+        let normalisation = PixelNormalisation::new(Normalisation::HALF, shape[3]);
+        Self::Pixels { shape, samples, normalisation: Box::new(normalisation) }
     }
 
     pub(super) fn input(&self) -> Input<'_> {
