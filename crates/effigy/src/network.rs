@@ -89,11 +89,11 @@ pub(crate) fn check_channels(model: &str, channels: usize) -> Result<(), Error> 
 
 /// What `prepare` makes of a picture (three values a pixel) for a network of three channels, or of one,
 /// which sees the luma.
-pub(crate) fn in_channels_of(
+pub(crate) fn in_channels_of<T>(
     picture: &Picture,
     channels: usize,
-    prepare: impl FnOnce(&Picture) -> Vec<f32>,
-) -> Vec<f32> {
+    prepare: impl FnOnce(&Picture) -> Vec<T>,
+) -> Vec<T> {
     match channels {
         1 => prepare(&picture.to_grey()).into_iter().step_by(3).collect(),
         _ => prepare(picture),

@@ -5,7 +5,7 @@ use effigy_engine::{Input, PixelNormalisation};
 use effigy_vision::{Picture, cropped};
 
 use crate::Error;
-use crate::network::check_channels;
+use crate::network::{check_channels, in_channels_of};
 
 /// Pictures as a network wants them, resized and cropped, but not normalised: 8-bit samples `[N, H, W, C]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,14 +18,8 @@ impl Pixels {
     /// One picture: its luma for a network of one channel.
     pub(crate) fn of(picture: &Picture, network: &EfficientNet) -> Result<Self, Error> {
         check_channels(&network.name, network.in_channels)?;
-        let samples = match network.in_channels {
-            1 => cropped(&picture.to_grey(), &network.preprocessing)
-                .into_pixels()
-                .into_iter()
-                .step_by(3)
-                .collect(),
-            _ => cropped(picture, &network.preprocessing).into_pixels(),
-        };
+        let crop = |picture: &Picture| cropped(picture, &network.preprocessing).into_pixels();
+        let samples = in_channels_of(picture, network.in_channels, crop);
         let [height, width] = network.preprocessing.size;
         Ok(Self { shape: [1, height, width, network.in_channels], samples })
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use effigy_arch::{Conv, Graph, NodeId, Quantisation};
 use effigy_kernels::int8::Quant;
-use effigy_kernels::{Activation, Cpu, Isa, PackedConv, PackedDepthwise, View};
+use effigy_kernels::{Activation, Cpu, Expansion, Isa, Layout, PackedConv, PackedDepthwise, View};
 use effigy_tensor::Tensor;
 
 use crate::error::EngineError;
@@ -301,6 +301,11 @@ impl Model {
     pub(crate) fn is_fed(&self, value: NodeId) -> bool {
         let fed = |step: &Step| step.value == value && matches!(step.operation, Operation::Fed);
         self.steps.iter().any(fed)
+    }
+
+    /// Values of the strip of `value` that a thread keeps for an expansion that reads it: none, unless it is fed.
+    pub(crate) fn strip_len(&self, expansion: &Expansion<'_>, value: NodeId, layout: &Layout) -> usize {
+        if self.is_fed(value) { expansion.strip_len(layout) } else { 0 }
     }
 
     /// In what numbers the network computes.

@@ -62,7 +62,7 @@ impl Plan {
             Operation::Depthwise { expand: Some(expand), conv, packed, .. } => {
                 let input = &layouts[&step.inputs[0]];
                 let expansion = expand.expansion(conv, input);
-                let strip = if model.is_fed(step.inputs[0]) { expansion.strip_len(input) } else { 0 };
+                let strip = model.strip_len(&expansion, step.inputs[0], input);
                 expand_scratch_len(&model.cpu, &expansion, strip, packed, &layouts[&step.value])
             }
             Operation::Separable(all) => {

@@ -102,7 +102,7 @@ impl Separable {
         self.sum.is_none().then_some((conv, self.inputs[0]))
     }
 
-    /// Whether a convolution reads the map that could be fed it row by row.
+    /// Whether a convolution comes first that can be fed row by row.
     pub(crate) fn expands(&self) -> bool {
         self.expand.is_some()
     }
@@ -115,7 +115,7 @@ impl Separable {
             (Some(_), _) => (self.sum_layout(output), InputKind::Sum),
             (None, Some(expand)) => {
                 let expansion = expand.expansion(&self.conv, map());
-                let strip = if model.is_fed(self.inputs[0]) { expansion.strip_len(map()) } else { 0 };
+                let strip = model.strip_len(&expansion, self.inputs[0], map());
                 (expansion.expanded, InputKind::Expanded { strip })
             }
             (None, None) => (*map(), InputKind::Map),
