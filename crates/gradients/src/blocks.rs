@@ -37,6 +37,17 @@ impl Blocks {
         image * self.per_image..(image + 1) * self.per_image
     }
 
+    /// Writes zeros into the halo beside block `index` of a map of this shape.
+    ///
+    /// # Safety
+    /// `out` must have all values of the layout, and the block must be the calling task's own.
+    pub(crate) unsafe fn clear_halo(&self, index: usize, out: SharedPtr, layout: &Layout) {
+        let (image, rows) = self.at(index);
+        let first = image * self.height;
+        // SAFETY: the caller's promise.
+        unsafe { out.clear_halo(layout, first + rows.start..first + rows.end) };
+    }
+
     /// Pixels of block `index`.
     pub(crate) fn pixels(&self, index: usize) -> usize {
         self.at(index).1.len() * self.width

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use effigy_kernels::isa::{Kernel, Simd};
-use effigy_kernels::{ConvShape, Cpu, Layout, SharedPtr, View};
+use effigy_kernels::{ConvShape, Cpu, Layout, SharedPtr, View, split};
 
 use crate::lanes::{load, store};
 
@@ -66,11 +66,6 @@ pub fn dense_weights(
         cpu.isa.run(Part { work: &work, blocks: split(work.blocks(), spans, span), rows, out });
     });
     add_sums(cpu, shape, &sums, d_weights);
-}
-
-/// Part `index` of `0..len` cut into `parts` nearly equal parts.
-fn split(len: usize, parts: usize, index: usize) -> Range<usize> {
-    len * index / parts..len * (index + 1) / parts
 }
 
 /// `d_weights[o, i, ky, kx] += Σ sums[o, ky, kx, i]`.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use effigy_kernels::isa::{Kernel, Simd};
-use effigy_kernels::{Cpu, Layout, SharedPtr, View};
+use effigy_kernels::{Cpu, Layout, SharedPtr, View, split};
 
 use crate::blocks::total;
 use crate::lanes::{count, load, store};
@@ -12,6 +12,12 @@ use crate::lanes::{count, load, store};
 const BLOCK_CHANNELS: usize = 16;
 /// Rows of a picture that share a sum.
 const ROWS: usize = 14;
+/// Pixels that share a sum where pictures are so small that several do.
+const PIXELS: usize = 256;
+/// Multiply-adds that are worth a task.
+const TASK_MACS: usize = 100_000;
+/// Sums whose adding up is worth a task.
+const TASK_SUMS: usize = 1 << 15;
 /// Pixels at a time, whose gradients are in registers.
 const COLUMNS: usize = 4;
 
@@ -37,33 +43,52 @@ pub fn depthwise_weights(
     let reach = |out: usize| (out - 1) * stride + kernel;
     assert!(reach(d.height) <= padding.0 + x.height + x.halo.bottom, "{x:?} → {d:?}");
     assert!(reach(d.width) <= padding.1 + x.width + x.halo.right, "{x:?} → {d:?}");
+    // Pixels are cut by the shape alone; channels for the threads, which changes no sum.
     let parts = d.height.div_ceil(ROWS);
-    let mut sums = vec![0.0; d.images * parts * area * channels];
+    let groups = d.images.div_ceil((PIXELS / (d.height.min(ROWS) * d.width)).max(1));
+    let (sets, threads) = (groups * parts, cpu.pool.threads());
+    let macs = d.images * d.pixels() * channels * area;
+    let cuts = if threads == 1 { 1 } else { (4 * threads).div_ceil(sets) };
+    let cuts = cuts.min(macs / sets / TASK_MACS).clamp(1, channels.div_ceil(BLOCK_CHANNELS));
+    let channels_of = |cut: usize| {
+        let blocks = split(channels.div_ceil(BLOCK_CHANNELS), cuts, cut);
+        blocks.start * BLOCK_CHANNELS..channels.min(blocks.end * BLOCK_CHANNELS)
+    };
+    let mut sums = vec![0.0; sets * area * channels];
     let out = SharedPtr::new(&mut sums);
-    cpu.pool.run(d.images * parts, |task| {
-        let (image, part) = (task / parts, task % parts);
+    cpu.pool.run(sets * cuts, |task| {
+        let (set, cut) = (task / cuts, task % cuts);
+        let (group, part) = (set / parts, set % parts);
+        let images = split(d.images, groups, group);
         let rows = part * ROWS..d.height.min((part + 1) * ROWS);
-        // SAFETY: the task's own sums.
-        let sums = unsafe { out.at(task * area * channels) };
-        cpu.isa.run(Part { kernel, stride, input, padding, d_output, image, rows, sums });
+        // SAFETY: the set's own sums, of which its tasks write different channels.
+        let sums = unsafe { out.at(set * area * channels) };
+        let channels = channels_of(cut);
+        cpu.isa.run(Part { kernel, stride, input, padding, d_output, images, rows, channels, sums });
     });
-    let total = total(&sums, 0..d.images * parts, area * channels, 0, area * channels);
-    for (tap, total) in total.chunks_exact(channels).enumerate() {
-        for (c, sum) in total.iter().enumerate() {
-            d_weights[c * area + tap] += *sum as f32;
+    let out = SharedPtr::new(d_weights);
+    let cuts = (sums.len() / TASK_SUMS).clamp(1, threads.min(channels));
+    cpu.pool.run(cuts, |cut| {
+        let part = split(channels, cuts, cut);
+        // SAFETY: the task's own channels.
+        let out = unsafe { std::slice::from_raw_parts_mut(out.at(part.start * area), part.len() * area) };
+        for tap in 0..area {
+            let total = total(&sums, 0..sets, area * channels, tap * channels + part.start, part.len());
+            out[tap..].iter_mut().step_by(area).zip(total).for_each(|(out, sum)| *out += sum as f32);
         }
-    }
+    });
 }
 
-/// Some rows of a picture: their sums are `[k·k][C]`.
+/// Some rows and channels of some pictures: their sums are `[k·k][C]`.
 struct Part<'a> {
     kernel: usize,
     stride: usize,
     input: View<'a>,
     padding: (usize, usize),
     d_output: View<'a>,
-    image: usize,
+    images: Range<usize>,
     rows: Range<usize>,
+    channels: Range<usize>,
     sums: *mut f32,
 }
 
@@ -87,20 +112,20 @@ impl Part<'_> {
     /// Channels in blocks, each row of a block before the next.
     #[inline(always)]
     fn blocks<S: Simd, const K: usize, const STRIDE: usize, const TAPS: usize>(&self, s: S) {
-        let channels = self.d_output.layout.channels;
-        for block in (0..channels).step_by(BLOCK_CHANNELS) {
-            for y in self.rows.clone() {
+        let end = self.channels.end;
+        for block in self.channels.clone().step_by(BLOCK_CHANNELS) {
+            for (image, y) in self.each_row() {
                 let mut c = block;
-                while c < channels.min(block + BLOCK_CHANNELS) {
-                    let n = count::<S>(c, channels);
+                while c < end.min(block + BLOCK_CHANNELS) {
+                    let n = count::<S>(c, end);
                     let mut ky = 0;
                     while ky < K {
                         // A whole vector needs no mask.
                         match (ky + TAPS <= K, n == S::LANES) {
-                            (true, true) => self.row::<S, K, STRIDE, TAPS>(s, y, ky, c, S::LANES),
-                            (true, false) => self.row::<S, K, STRIDE, TAPS>(s, y, ky, c, n),
-                            (false, true) => self.row::<S, K, STRIDE, 1>(s, y, ky, c, S::LANES),
-                            (false, false) => self.row::<S, K, STRIDE, 1>(s, y, ky, c, n),
+                            (true, true) => self.row::<S, K, STRIDE, TAPS>(s, (image, y), ky, c, S::LANES),
+                            (true, false) => self.row::<S, K, STRIDE, TAPS>(s, (image, y), ky, c, n),
+                            (false, true) => self.row::<S, K, STRIDE, 1>(s, (image, y), ky, c, S::LANES),
+                            (false, false) => self.row::<S, K, STRIDE, 1>(s, (image, y), ky, c, n),
                         }
                         ky += TAPS;
                     }
@@ -110,10 +135,17 @@ impl Part<'_> {
         }
     }
 
+    /// Image and row of every output row.
+    #[inline(always)]
+    fn each_row(&self) -> impl Iterator<Item = (usize, usize)> {
+        let rows = self.rows.clone();
+        self.images.clone().flat_map(move |image| rows.clone().map(move |y| (image, y)))
+    }
+
     /// Where output row `y`'s window has its row `ky`, and the row itself, from channel `c` on.
     #[inline(always)]
-    fn at(&self, y: usize, ky: usize, c: usize) -> (*const f32, *const f32) {
-        let Self { stride, input, padding, d_output, image, .. } = *self;
+    fn at(&self, (image, y): (usize, usize), ky: usize, c: usize) -> (*const f32, *const f32) {
+        let Self { stride, input, padding, d_output, .. } = *self;
         let Layout { halo, .. } = input.layout;
         // Counted from the corner of the halo, in which the padding lies.
         let from = image * input.layout.image_pitch()
@@ -129,19 +161,19 @@ impl Part<'_> {
     fn row<S: Simd, const K: usize, const STRIDE: usize, const TAPS: usize>(
         &self,
         s: S,
-        y: usize,
+        (image, y): (usize, usize),
         ky: usize,
         c: usize,
         n: usize,
     ) {
         let Layout { width, channels, .. } = self.d_output.layout;
         let row_pitch = self.input.layout.row_pitch();
-        let (x, d) = self.at(y, ky, c);
+        let (x, d) = self.at((image, y), ky, c);
         // SAFETY: the windows of the row lie in the input and its halo (checked), `n` channels are left, and the
         // sums are this task's own.
         unsafe {
             let mut sums = [[s.splat(0.0); K]; TAPS];
-            if y > self.rows.start {
+            if (image, y) != (self.images.start, self.rows.start) {
                 for tap in 0..TAPS {
                     for kx in 0..K {
                         sums[tap][kx] = load(s, self.sums.add(((ky + tap) * K + kx) * channels + c), n);
@@ -195,13 +227,13 @@ impl Part<'_> {
     fn any<S: Simd>(&self, s: S) {
         let Self { kernel, stride, sums, .. } = *self;
         let Layout { width, channels, .. } = self.d_output.layout;
-        for c in (0..channels).step_by(S::LANES) {
-            let n = count::<S>(c, channels);
+        for c in self.channels.clone().step_by(S::LANES) {
+            let n = count::<S>(c, self.channels.end);
             for ky in 0..kernel {
                 for kx in 0..kernel {
                     let mut sum = s.splat(0.0);
-                    for y in self.rows.clone() {
-                        let (x, d) = self.at(y, ky, c);
+                    for row in self.each_row() {
+                        let (x, d) = self.at(row, ky, c);
                         // SAFETY: as in `row`.
                         unsafe {
                             for at in 0..width {
@@ -232,25 +264,32 @@ mod tests {
     fn equals_the_plain_gradient() {
         for isa in Isa::available() {
             for (kernel, stride) in [(3, 1), (3, 2), (5, 1), (5, 2), (7, 1), (3, 3)] {
-                for (height, width, channels) in [(7, 7, 24), (20, 9, 9), (5, 13, 1), (33, 8, 40)] {
+                for (images, height, width, channels) in [
+                    (2, 7, 7, 24),
+                    (2, 20, 9, 9),
+                    (2, 5, 13, 1),
+                    (2, 33, 8, 40),
+                    (9, 8, 8, 70),
+                    (40, 4, 3, 33),
+                ] {
                     let pad = kernel / 2;
                     let halo = Halo { top: pad, left: pad, bottom: kernel, right: kernel };
-                    let x = Layout::dense(2, height, width, channels).with_halo(halo);
-                    let d = Layout::dense(2, height.div_ceil(stride), width.div_ceil(stride), channels);
+                    let x = Layout::dense(images, height, width, channels).with_halo(halo);
+                    let d = Layout::dense(images, height.div_ceil(stride), width.div_ceil(stride), channels);
                     let mut x_values = noise(x.len(), 1);
                     ViewMut::new(&mut x_values, x).clear_halo();
                     let d_values = noise(d.len(), 2);
                     let (x, d) = (View::new(&x_values, x), View::new(&d_values, d));
                     let shape = ConvShape { inputs: channels, outputs: channels, kernel, stride };
                     let expected = naive::conv_weights(shape, channels, x, (pad, pad), d);
-                    let results = [1, 2].map(|threads| {
+                    let results = [1, 2, 7].map(|threads| {
                         let mut weights = vec![0.0; expected.len()];
                         let cpu = Cpu::new(isa, threads);
                         depthwise_weights(&cpu, (kernel, stride), x, (pad, pad), d, &mut weights);
                         weights
                     });
                     naive::check_flat(&results[0], &expected, TOLERANCE);
-                    assert_eq!(results[0], results[1]);
+                    assert!(results.iter().all(|weights| *weights == results[0]));
                 }
             }
         }

@@ -72,12 +72,13 @@ fn affine(
     for values in [gate, spread].into_iter().flatten() {
         assert_eq!(values.len(), to.images * channels, "one value per image and channel");
     }
-    output.clear_halo();
     let out = SharedPtr::new(output.data);
     let blocks = Blocks::of(&to);
     let (ones, zeros) = (vec![1.0; channels], vec![0.0; channels]);
     cpu.pool.run(blocks.count, |task| {
         let (image, rows) = blocks.at(task);
+        // SAFETY: this task's own rows.
+        unsafe { blocks.clear_halo(task, out, &to) };
         let gate = gate.map_or(&ones[..], |gate| &gate[image * channels..][..channels]);
         let spread = spread.map_or(&zeros[..], |spread| &spread[image * channels..][..channels]);
         let len = to.width * channels;

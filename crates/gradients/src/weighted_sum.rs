@@ -25,12 +25,15 @@ pub fn weighted_sum_backward(
     let sums_out = SharedPtr::new(&mut sums);
     let out = d_input.map(|d_input| {
         assert!(d_input.layout.same_shape(&x), "{:?} for {x:?}", d_input.layout);
-        d_input.clear_halo();
         (SharedPtr::new(d_input.data), d_input.layout)
     });
     let len = x.width * x.channels;
     cpu.pool.run(blocks.count, |task| {
         let (image, rows) = blocks.at(task);
+        if let Some((out, layout)) = &out {
+            // SAFETY: this task's own rows.
+            unsafe { blocks.clear_halo(task, *out, layout) };
+        }
         let mut sum = 0.0;
         for y in rows {
             let d = &d_output.data[d.index(image, y, 0)..][..len];

@@ -259,6 +259,16 @@ impl SharedPtr {
         Self(unsafe { self.0.add(offset) })
     }
 
+    /// Writes zeros into the halo beside some rows, counted through the batch, of a map that begins here, and above a
+    /// picture's first and below its last one.
+    ///
+    /// # Safety
+    /// The layout must lie within the slice, and the halo of these rows must be the calling task's own.
+    pub unsafe fn clear_halo(self, layout: &Layout, rows: Range<usize>) {
+        // SAFETY: the caller's promise.
+        unsafe { fill_halo(self.0, layout, 0.0, rows) };
+    }
+
     /// A pointer to value `offset`.
     ///
     /// # Safety

@@ -40,7 +40,7 @@ pub use feed::{Feed, Levels, Samples, bring};
 pub use isa::Isa;
 pub use layout::{Halo, Layout, SharedPtr, View, ViewMut};
 pub use max_pool::{Window, max_pool};
-pub use pool::ThreadPool;
+pub use pool::{ThreadPool, split};
 pub use pooling::{PartialSums, global_average, mean_of_sums};
 pub use separable::{
     FusionSum, FusionTerm, InputKind, MAX_POOLED, MAX_SEPARABLE, Separable, SeparableInput, separable,

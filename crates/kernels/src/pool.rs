@@ -27,7 +27,8 @@ pub(crate) fn time(threads: usize, tasks: usize, task: f32) -> f32 {
 }
 
 /// Part `index` of `0..len` cut into `parts` nearly equal parts.
-pub(crate) fn split(len: usize, parts: usize, index: usize) -> Range<usize> {
+#[must_use]
+pub fn split(len: usize, parts: usize, index: usize) -> Range<usize> {
     len * index / parts..len * (index + 1) / parts
 }
 

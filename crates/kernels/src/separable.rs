@@ -10,7 +10,7 @@ use crate::depthwise::{Job, PackedDepthwise, Part, Source};
 use crate::epilogue::{Activation, Epilogue};
 use crate::expand::{Expansion, Ring};
 use crate::feed::Feed;
-use crate::layout::{Halo, Layout, SharedPtr, View, ViewMut, fill_halo};
+use crate::layout::{Halo, Layout, SharedPtr, View, ViewMut};
 use crate::max_pool::{MaxPool, Window};
 use crate::pool::{apart, split};
 use crate::weighted_sum::{MAX_TERMS, RowTerm, sum_row};
@@ -309,7 +309,7 @@ impl Strip<'_> {
         let layout = &self.convolution.output.layout;
         let first = self.image * layout.height;
         // SAFETY: rows of the output and their halo, which are this task's.
-        unsafe { fill_halo(self.output.at(0), layout, 0.0, first + rows.start..first + rows.end) };
+        unsafe { self.output.clear_halo(layout, first + rows.start..first + rows.end) };
         let mut ring = match input {
             // SAFETY: this thread's scratch begins with room for so many rows and for a strip.
             SeparableInput::Expanded(expansion, feed) => Some(unsafe {

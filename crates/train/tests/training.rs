@@ -45,7 +45,17 @@ fn a_classifier_learns_and_its_files_are_whole() {
     pictures(&data, 20);
     fs::write(data.join("dark/broken.png"), "no picture").unwrap();
     let mut told = Told::default();
-    let config = Config { epochs: 20, accumulate: 1, ema_decay: None, ..classifier(&data, &out) };
+    // At 32 pixels the last maps are one pixel, whose statistics over four pictures make learning a matter of luck;
+    // and they have no more than 140 steps to settle.
+    let config = Config {
+        epochs: 20,
+        accumulate: 1,
+        learning_rate: 0.02,
+        ema_decay: None,
+        size: Some(Size([64, 64])),
+        batch_norm_momentum: Some(0.1),
+        ..classifier(&data, &out)
+    };
     let summary = train(config, false, &mut told).unwrap();
 
     // 31 pictures to learn from, 10 to judge by, one of the 41 broken.
@@ -54,12 +64,12 @@ fn a_classifier_learns_and_its_files_are_whole() {
     assert!(told.problems[0].contains("broken.png"), "{:?}", told.problems);
     let (first, last) = (&summary.history.epochs[0], &summary.history.epochs[19]);
     assert!(last.losses["loss"] < first.losses["loss"], "{first:?} {last:?}");
-    // Bright and dark are easily told apart, but BatchNorm's statistics take their time.
-    assert!(summary.history.best.as_ref().unwrap().score >= 80.0, "{:?}", summary.history);
+    // Bright and dark are easily told apart.
+    assert!(summary.history.best.as_ref().unwrap().score >= 90.0, "{:?}", summary.history);
 
     let loaded = load(&summary.best.unwrap(), &LoadOptions::default()).unwrap();
     assert_eq!(loaded.labels.unwrap(), ["bright", "dark"]);
-    assert_eq!((loaded.network.classes(), loaded.network.size()), (2, [32, 32]));
+    assert_eq!((loaded.network.classes(), loaded.network.size()), (2, [64, 64]));
     let csv = fs::read_to_string(out.join("metrics.csv")).unwrap();
     assert_eq!(csv.lines().count(), 21, "{csv}");
     let page = fs::read_to_string(&summary.report).unwrap();

@@ -54,15 +54,16 @@ impl GradientSums {
         first: usize,
     ) {
         let pass = Pass::new(input, activation, d_output, left.as_ref().map(|left| left.layout));
-        let out = left.filter(|_| activation != Activation::Identity).map(|left| {
-            left.clear_halo();
-            SharedPtr::new(left.data)
-        });
+        let out = left.filter(|_| activation != Activation::Identity).map(|left| SharedPtr::new(left.data));
         let (blocks, channels) = (pass.blocks, input.layout.channels);
         let start = Blocks::of(&self.layout).of_image(first).start * 2 * channels;
         let sums = &mut self.sums[start..start + blocks.count * 2 * channels];
         let sums_out = SharedPtr::new(sums);
         cpu.pool.run(blocks.count, |task| {
+            if let Some(out) = out {
+                // SAFETY: this task's own rows.
+                unsafe { blocks.clear_halo(task, out, &pass.to) };
+            }
             pass.each_stretch(task, |stretch, index| {
                 // SAFETY: this task's own rows of the output, and its own sums.
                 unsafe {
@@ -135,11 +136,12 @@ impl Factors {
         let to = d_input.layout;
         let nothing = Incoming { map: None, gate: None, spread: None };
         let pass = Pass::new(input, Activation::Identity, d_output.unwrap_or(nothing), Some(to));
-        if d_output.is_some() {
-            d_input.clear_halo();
-        }
         let out = SharedPtr::new(d_input.data);
         cpu.pool.run(pass.blocks.count, |task| {
+            if d_output.is_some() {
+                // SAFETY: this task's own rows.
+                unsafe { pass.blocks.clear_halo(task, out, &to) };
+            }
             pass.each_stretch(task, |stretch, index| {
                 // SAFETY: this task's own rows of the output.
                 unsafe {

@@ -41,7 +41,6 @@ pub fn batch_norm(
         then.keep.is_none_or(|keep| keep.len() == to.images * channels),
         "one factor an image and channel"
     );
-    output.clear_halo();
     let blocks = Blocks::of(&to);
     let mut sums = vec![0.0; if means.is_some() { blocks.count * channels } else { 0 }];
     let (out, sums_out) = (SharedPtr::new(output.data), SharedPtr::new(&mut sums));
@@ -51,6 +50,8 @@ pub fn batch_norm(
     cpu.pool.run(blocks.count, |task| {
         let (image, rows) = blocks.at(task);
         let (stretches, pixels) = blocks.stretches(task, dense);
+        // SAFETY: this task's own rows.
+        unsafe { blocks.clear_halo(task, out, &to) };
         for stretch in 0..stretches {
             let y = rows.start + stretch;
             // SAFETY: rows of the views; of the output's and the sums', this task's own.
