@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use effigy_kernels::isa::{Kernel, Simd};
+use effigy_kernels::isa::{Kernel, Simd, prefetch_far};
 use effigy_kernels::{ConvShape, Cpu, Layout, SharedPtr, View, split};
 
 use crate::lanes::{load, store};
@@ -19,6 +19,8 @@ const SPAN: usize = 4096;
 const SPANS: usize = 16;
 /// Rows of the tallest tile of any instruction set.
 const MAX_ROWS: usize = 14;
+/// Bytes in a cache line.
+const LINE: usize = 64;
 /// Multiply-adds that are worth a task.
 const TASK_MACS: usize = 200_000;
 
@@ -56,16 +58,20 @@ pub fn dense_weights(
     let parts =
         (macs / TASK_MACS).min(4 * cpu.pool.threads()).div_ceil(spans).min(outputs.div_ceil(tile_rows[1]));
     let parts = if cpu.pool.threads() == 1 { 1 } else { parts.max(1) };
-    let mut sums = vec![0.0; spans * d_weights.len()];
-    let out = SharedPtr::new(&mut sums);
+    // One span adds to the gradient itself where that lies as the sums do.
+    let direct = spans == 1 && kernel == 1;
+    let mut sums = vec![0.0; if direct { 0 } else { spans * d_weights.len() }];
+    let out = SharedPtr::new(if direct { &mut *d_weights } else { &mut sums });
     cpu.pool.run(spans * parts, |task| {
         let (span, part) = (task / parts, task % parts);
         // SAFETY: the span's own sums, of which the tasks of a span write different rows.
         let out = unsafe { out.at(span * outputs * kernel * columns) };
         let rows = split(outputs, parts, part);
-        cpu.isa.run(Part { work: &work, blocks: split(work.blocks(), spans, span), rows, out });
+        cpu.isa.run(Part { work: &work, blocks: split(work.blocks(), spans, span), rows, out, add: direct });
     });
-    add_sums(cpu, shape, &sums, d_weights);
+    if !direct {
+        add_sums(cpu, shape, &sums, d_weights);
+    }
 }
 
 /// `d_weights[o, i, ky, kx] += Σ sums[o, ky, kx, i]`.
@@ -134,6 +140,22 @@ impl<'a> Work<'a> {
         self.images * self.per_image()
     }
 
+    /// Where block `index` has both maps, from its first pixel to its last; none where there is no such block.
+    fn stretches(&self, index: usize) -> Option<[Range<*const u8>; 2]> {
+        if index >= self.blocks() {
+            return None;
+        }
+        let (image, y, pixel, runs, len) = self.block(index);
+        let of = |map: View<'_>, stride: usize| {
+            let layout = map.layout;
+            let first = layout.index(image, y * stride, pixel * stride);
+            let len = (runs - 1) * stride * layout.row_pitch() + len * stride * layout.channels;
+            map.data[first..map.data.len().min(first + len)].as_ptr_range()
+        };
+        let bytes = |range: Range<*const f32>| range.start.cast()..range.end.cast();
+        Some([bytes(of(self.d, 1)), bytes(of(self.x, self.shape.stride))])
+    }
+
     /// Block `index`: picture, first row, first pixel, number of rows, and of pixels in each.
     fn block(&self, index: usize) -> (usize, usize, usize, usize, usize) {
         let (image, part) = (index / self.per_image(), index % self.per_image());
@@ -154,6 +176,8 @@ struct Part<'a> {
     blocks: Range<usize>,
     rows: Range<usize>,
     out: *mut f32,
+    /// Whether the gradient is added to what is there.
+    add: bool,
 }
 
 impl Kernel for Part<'_> {
@@ -161,15 +185,19 @@ impl Kernel for Part<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { work, blocks, rows, out } = self;
+        let Self { work, blocks, rows, out, add } = self;
         let ConvShape { inputs, kernel, stride, .. } = work.shape;
         let (x, d) = (work.x.layout, work.d.layout);
         let width = kernel * inputs;
         let row_len = kernel * width;
-        let first = blocks.start;
+        let Range { start: first, end } = blocks;
         for block in blocks {
             let (image, y, pixel, runs, len) = work.block(block);
             let d_at = d.index(image, y, pixel);
+            let mut coming = Coming::new(
+                work.stretches(block + 1).filter(|_| block + 1 < end),
+                kernel * width.div_ceil(2 * S::LANES) * rows.len().div_ceil(S::TILE_ROWS[1]) * runs * len,
+            );
             for ky in 0..kernel {
                 // The padding lies within the halo (checked), so this never goes below zero.
                 let x_at = x.index(image, y * stride + ky, pixel * stride)
@@ -199,7 +227,9 @@ impl Kernel for Part<'_> {
                                 out: out.add(row * row_len + ky * width + column),
                                 out_pitch: row_len,
                                 columns,
-                                add: block > first,
+                                add: add || block > first,
+                                ahead: coming.next(runs * len).unwrap_or_else(|| work.d.data.as_ptr().cast()),
+                                ahead_step: coming.step,
                             };
                             run_tile(s, part.len(), vectors, tile);
                         }
@@ -240,6 +270,42 @@ struct Tile {
     columns: usize,
     /// Whether the sums are added to what is there.
     add: bool,
+    /// What is fetched with the first pixel, and from there to what is with the next, in bytes. Need not be there any
+    /// more, but an address that is none would take long to look up.
+    ahead: *const u8,
+    ahead_step: usize,
+}
+
+/// What the tiles of a block fetch bit by bit: the maps where the next block has them. Cut into blocks and tiles, they
+/// are read in steps too wide for the processor to see what comes.
+struct Coming {
+    stretches: Option<[Range<*const u8>; 2]>,
+    done: usize,
+    /// From pixel to pixel.
+    step: usize,
+}
+
+impl Coming {
+    /// Of these stretches, which all tiles together fetch in so many steps.
+    fn new(stretches: Option<[Range<*const u8>; 2]>, steps: usize) -> Self {
+        let bytes: usize = stretches.iter().flatten().map(bytes).sum();
+        Self { stretches, done: 0, step: bytes.div_ceil(steps).min(LINE) }
+    }
+
+    /// Where the next tile starts, which goes so many steps.
+    fn next(&mut self, steps: usize) -> Option<*const u8> {
+        let [first, second] = self.stretches.as_ref()?;
+        let done = self.done;
+        self.done += steps * self.step;
+        Some(match done.checked_sub(bytes(first)) {
+            None => first.start.wrapping_add(done),
+            Some(done) => second.start.wrapping_add(done.min(bytes(second))),
+        })
+    }
+}
+
+fn bytes(stretch: &Range<*const u8>) -> usize {
+    stretch.end.addr() - stretch.start.addr()
 }
 
 struct TileKernel<const ROWS: usize, const VECTORS: usize>(Tile);
@@ -250,7 +316,7 @@ struct TileKernel<const ROWS: usize, const VECTORS: usize>(Tile);
 impl<const ROWS: usize, const VECTORS: usize> TileKernel<ROWS, VECTORS> {
     #[inline(always)]
     unsafe fn sums<S: Simd>(&self, s: S, tail: usize) -> [[S::V; VECTORS]; ROWS] {
-        let Tile { d, d_pitch, d_run, x, x_pitch, x_run, runs, len, .. } = self.0;
+        let Tile { d, d_pitch, d_run, x, x_pitch, x_run, runs, len, mut ahead, ahead_step, .. } = self.0;
         let mut sums = [[s.splat(0.0); VECTORS]; ROWS];
         let mut row = [s.splat(0.0); VECTORS];
         // SAFETY: the caller's tile has these pixels.
@@ -258,6 +324,8 @@ impl<const ROWS: usize, const VECTORS: usize> TileKernel<ROWS, VECTORS> {
             for run in 0..runs {
                 let (mut d, mut x) = (d.add(run * d_run), x.add(run * x_run));
                 for _ in 0..len {
+                    prefetch_far(ahead);
+                    ahead = ahead.wrapping_add(ahead_step);
                     for v in 0..VECTORS - 1 {
                         row[v] = s.load(x.add(v * S::LANES));
                     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use effigy_kernels::isa::{Kernel, Simd};
+use effigy_kernels::isa::{Kernel, Simd, prefetch_far};
 use effigy_kernels::{Cpu, Layout, SharedPtr, View, split};
 
 use crate::blocks::total;
@@ -14,6 +14,8 @@ const BLOCK_CHANNELS: usize = 16;
 const ROWS: usize = 14;
 /// Pixels that share a sum where pictures are so small that several do.
 const PIXELS: usize = 256;
+/// Pixels over which sums stay in registers: short rows are not worth loading them.
+const PIXELS_TOGETHER: usize = 64;
 /// Multiply-adds that are worth a task.
 const TASK_MACS: usize = 100_000;
 /// Sums whose adding up is worth a task.
@@ -113,8 +115,10 @@ impl Part<'_> {
     #[inline(always)]
     fn blocks<S: Simd, const K: usize, const STRIDE: usize, const TAPS: usize>(&self, s: S) {
         let end = self.channels.end;
+        let together = (PIXELS_TOGETHER / self.d_output.layout.width).max(1);
         for block in self.channels.clone().step_by(BLOCK_CHANNELS) {
-            for (image, y) in self.each_row() {
+            for first in (0..self.row_count()).step_by(together) {
+                let rows = first..self.row_count().min(first + together);
                 let mut c = block;
                 while c < end.min(block + BLOCK_CHANNELS) {
                     let n = count::<S>(c, end);
@@ -122,10 +126,10 @@ impl Part<'_> {
                     while ky < K {
                         // A whole vector needs no mask.
                         match (ky + TAPS <= K, n == S::LANES) {
-                            (true, true) => self.row::<S, K, STRIDE, TAPS>(s, (image, y), ky, c, S::LANES),
-                            (true, false) => self.row::<S, K, STRIDE, TAPS>(s, (image, y), ky, c, n),
-                            (false, true) => self.row::<S, K, STRIDE, 1>(s, (image, y), ky, c, S::LANES),
-                            (false, false) => self.row::<S, K, STRIDE, 1>(s, (image, y), ky, c, n),
+                            (true, true) => self.taps::<S, K, STRIDE, TAPS>(s, rows.clone(), ky, c, S::LANES),
+                            (true, false) => self.taps::<S, K, STRIDE, TAPS>(s, rows.clone(), ky, c, n),
+                            (false, true) => self.taps::<S, K, STRIDE, 1>(s, rows.clone(), ky, c, S::LANES),
+                            (false, false) => self.taps::<S, K, STRIDE, 1>(s, rows.clone(), ky, c, n),
                         }
                         ky += TAPS;
                     }
@@ -135,11 +139,16 @@ impl Part<'_> {
         }
     }
 
-    /// Image and row of every output row.
+    /// Output rows of all images.
     #[inline(always)]
-    fn each_row(&self) -> impl Iterator<Item = (usize, usize)> {
-        let rows = self.rows.clone();
-        self.images.clone().flat_map(move |image| rows.clone().map(move |y| (image, y)))
+    fn row_count(&self) -> usize {
+        self.images.len() * self.rows.len()
+    }
+
+    /// Image and row of output row `index`.
+    #[inline(always)]
+    fn row(&self, index: usize) -> (usize, usize) {
+        (self.images.start + index / self.rows.len(), self.rows.start + index % self.rows.len())
     }
 
     /// Where output row `y`'s window has its row `ky`, and the row itself, from channel `c` on.
@@ -155,64 +164,74 @@ impl Part<'_> {
         (input.data[from + c..].as_ptr(), d_output.data[d + c..].as_ptr())
     }
 
-    /// The sums of `TAPS` rows of the kernel from `ky` on, over one output row.
+    /// The sums of `TAPS` rows of the kernel from `ky` on, over some output rows.
     #[inline(always)]
     #[allow(clippy::needless_range_loop)]
-    fn row<S: Simd, const K: usize, const STRIDE: usize, const TAPS: usize>(
+    fn taps<S: Simd, const K: usize, const STRIDE: usize, const TAPS: usize>(
         &self,
         s: S,
-        (image, y): (usize, usize),
+        rows: Range<usize>,
         ky: usize,
         c: usize,
         n: usize,
     ) {
         let Layout { width, channels, .. } = self.d_output.layout;
         let row_pitch = self.input.layout.row_pitch();
-        let (x, d) = self.at((image, y), ky, c);
-        // SAFETY: the windows of the row lie in the input and its halo (checked), `n` channels are left, and the
+        // SAFETY: the windows of the rows lie in the input and its halo (checked), `n` channels are left, and the
         // sums are this task's own.
         unsafe {
             let mut sums = [[s.splat(0.0); K]; TAPS];
-            if (image, y) != (self.images.start, self.rows.start) {
+            if rows.start > 0 {
                 for tap in 0..TAPS {
                     for kx in 0..K {
                         sums[tap][kx] = load(s, self.sums.add(((ky + tap) * K + kx) * channels + c), n);
                     }
                 }
             }
-            let whole = width - width % COLUMNS;
-            let mut at = 0;
-            while at < whole {
-                let mut pixels = [s.splat(0.0); COLUMNS];
-                for column in 0..COLUMNS {
-                    pixels[column] = load(s, d.add((at + column) * channels), n);
-                }
-                let from = x.add(at * STRIDE * channels);
-                for tap in 0..TAPS {
-                    let from = from.add(tap * row_pitch);
-                    // Each pixel of the input meets every column whose window it is in.
-                    for j in 0..(COLUMNS - 1) * STRIDE + K {
-                        let value = load(s, from.add(j * channels), n);
-                        for column in 0..COLUMNS {
-                            if j >= column * STRIDE && j < column * STRIDE + K {
-                                let kx = j - column * STRIDE;
-                                sums[tap][kx] = s.fma(value, pixels[column], sums[tap][kx]);
+            for row in rows {
+                let (x, d) = self.at(self.row(row), ky, c);
+                let whole = width - width % COLUMNS;
+                let mut at = 0;
+                while at < whole {
+                    let mut pixels = [s.splat(0.0); COLUMNS];
+                    for column in 0..COLUMNS {
+                        let pixel = d.add((at + column) * channels);
+                        pixels[column] = load(s, pixel, n);
+                        if ky == 0 {
+                            prefetch_far(pixel.wrapping_add(BLOCK_CHANNELS));
+                        }
+                    }
+                    let from = x.add(at * STRIDE * channels);
+                    for tap in 0..TAPS {
+                        let from = from.add(tap * row_pitch);
+                        // Each pixel of the input meets every column whose window it is in.
+                        for j in 0..(COLUMNS - 1) * STRIDE + K {
+                            let value = from.add(j * channels);
+                            if ky + tap + 1 == K {
+                                prefetch_far(value.wrapping_add(BLOCK_CHANNELS));
+                            }
+                            let value = load(s, value, n);
+                            for column in 0..COLUMNS {
+                                if j >= column * STRIDE && j < column * STRIDE + K {
+                                    let kx = j - column * STRIDE;
+                                    sums[tap][kx] = s.fma(value, pixels[column], sums[tap][kx]);
+                                }
                             }
                         }
                     }
+                    at += COLUMNS;
                 }
-                at += COLUMNS;
-            }
-            while at < width {
-                let pixel = load(s, d.add(at * channels), n);
-                let from = x.add(at * STRIDE * channels);
-                for tap in 0..TAPS {
-                    for kx in 0..K {
-                        let value = load(s, from.add(tap * row_pitch + kx * channels), n);
-                        sums[tap][kx] = s.fma(value, pixel, sums[tap][kx]);
+                while at < width {
+                    let pixel = load(s, d.add(at * channels), n);
+                    let from = x.add(at * STRIDE * channels);
+                    for tap in 0..TAPS {
+                        for kx in 0..K {
+                            let value = load(s, from.add(tap * row_pitch + kx * channels), n);
+                            sums[tap][kx] = s.fma(value, pixel, sums[tap][kx]);
+                        }
                     }
+                    at += 1;
                 }
-                at += 1;
             }
             for tap in 0..TAPS {
                 for kx in 0..K {
@@ -232,9 +251,9 @@ impl Part<'_> {
             for ky in 0..kernel {
                 for kx in 0..kernel {
                     let mut sum = s.splat(0.0);
-                    for row in self.each_row() {
-                        let (x, d) = self.at(row, ky, c);
-                        // SAFETY: as in `row`.
+                    for row in 0..self.row_count() {
+                        let (x, d) = self.at(self.row(row), ky, c);
+                        // SAFETY: as in `taps`.
                         unsafe {
                             for at in 0..width {
                                 let value = load(s, x.add((at * stride + kx) * channels), n);
@@ -242,7 +261,7 @@ impl Part<'_> {
                             }
                         }
                     }
-                    // SAFETY: as in `row`.
+                    // SAFETY: as in `taps`.
                     unsafe { store(s, sums.add((ky * kernel + kx) * channels + c), n, sum) };
                 }
             }

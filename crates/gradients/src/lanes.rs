@@ -1,6 +1,15 @@
 //! Vectors of channels: whole ones, and the few lanes at the end of a pixel.
 
-use effigy_kernels::isa::Simd;
+use effigy_kernels::isa::{Simd, prefetch_far};
+
+/// Values of a page of memory: at its end the processor stops to fetch what comes next.
+const PAGE: usize = 1024;
+
+/// Asks for what lies a page behind `p`, in a pass over memory.
+#[inline(always)]
+pub(crate) fn ahead(p: *const f32) {
+    prefetch_far(p.wrapping_add(PAGE));
+}
 
 /// The first `n` lanes at `p`.
 ///

@@ -6,7 +6,7 @@ use effigy_kernels::{Activation, Cpu, Layout, SharedPtr, View, ViewMut};
 use super::Batch;
 use crate::activation::{Function, WithFunction, select};
 use crate::blocks::{Blocks, total};
-use crate::lanes::{count, load, store};
+use crate::lanes::{ahead, count, load, store};
 
 /// The gradient of an activation, as those who read it left it: `map · gate + spread`.
 ///
@@ -226,6 +226,7 @@ impl Stretch {
                     None => s.splat(0.0),
                 };
             };
+            ahead(d.add(at));
             let d = load(s, d.add(at), n);
             match (self.gate, self.spread) {
                 (None, None) => d,
@@ -296,12 +297,14 @@ impl<S: Simd> ReduceLoop<S> {
                 let mut product = load(s, sums.add(channels + c), n);
                 for pixel in 0..N {
                     let at = (p + pixel) * channels + c;
+                    ahead(stretch.x.add(at));
                     let x = load(s, stretch.x.add(at), n);
                     let d = stretch.incoming(s, at, c, n);
                     let d = if F::IS_IDENTITY { d } else { F::slope(s, s.fma(x, scale, shift), d) };
                     sum = s.add(sum, d);
                     product = s.fma(d, s.sub(x, mean), product);
                     if let Some(out) = out {
+                        ahead(out.add(at));
                         store(s, out.add(at), n, d);
                     }
                 }
@@ -357,6 +360,8 @@ impl Apply<'_> {
                         Some(left) => load(s, left.add(at), n),
                         None => stretch.incoming(s, at, c, n),
                     };
+                    ahead(stretch.x.add(at));
+                    ahead(out.add(at));
                     let rest = s.fma(load(s, stretch.x.add(at), n), b, offset);
                     store(s, out.add(at), n, s.fma(d, a, rest));
                 }

@@ -6,7 +6,7 @@ use effigy_kernels::{Activation, Cpu, SharedPtr, View, ViewMut};
 use super::Batch;
 use crate::activation::{Function, WithFunction, select};
 use crate::blocks::{Blocks, total};
-use crate::lanes::{count, load, store};
+use crate::lanes::{ahead, count, load, store};
 
 /// What happens to a batch beside being normalised.
 #[derive(Clone, Copy, Debug, Default)]
@@ -141,6 +141,8 @@ impl<S: Simd> Loop<S> {
                 let mut sum = s.splat(0.0);
                 for pixel in 0..N {
                     let at = first + pixel * channels + c;
+                    ahead(x.add(at));
+                    ahead(out.add(at));
                     let mut y = F::value(s, s.fma(load(s, x.add(at), n), scale, shift));
                     if let Some(keep) = keep {
                         y = s.mul(y, load(s, keep.add(c), n));

@@ -35,9 +35,10 @@ pub(crate) fn prefetch<T>(p: *const T) {
     let _ = p;
 }
 
-/// As [`prefetch`], into the second-level cache: for what is read later on.
+/// Asks for the cache line of `p`, which need not be a valid address, for the second-level cache: for what is read
+/// later on.
 #[inline(always)]
-pub(crate) fn prefetch_far<T>(p: *const T) {
+pub fn prefetch_far<T>(p: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch never faults.
     unsafe {
