@@ -140,11 +140,8 @@ impl<'a> Work<'a> {
         self.images * self.per_image()
     }
 
-    /// Where block `index` has both maps, from its first pixel to its last; none where there is no such block.
-    fn stretches(&self, index: usize) -> Option<[Range<*const u8>; 2]> {
-        if index >= self.blocks() {
-            return None;
-        }
+    /// Where block `index` has both maps, from its first pixel to its last.
+    fn stretches(&self, index: usize) -> [Range<*const u8>; 2] {
         let (image, y, pixel, runs, len) = self.block(index);
         let of = |map: View<'_>, stride: usize| {
             let layout = map.layout;
@@ -153,7 +150,7 @@ impl<'a> Work<'a> {
             map.data[first..map.data.len().min(first + len)].as_ptr_range()
         };
         let bytes = |range: Range<*const f32>| range.start.cast()..range.end.cast();
-        Some([bytes(of(self.d, 1)), bytes(of(self.x, self.shape.stride))])
+        [bytes(of(self.d, 1)), bytes(of(self.x, self.shape.stride))]
     }
 
     /// Block `index`: picture, first row, first pixel, number of rows, and of pixels in each.
@@ -195,7 +192,7 @@ impl Kernel for Part<'_> {
             let (image, y, pixel, runs, len) = work.block(block);
             let d_at = d.index(image, y, pixel);
             let mut coming = Coming::new(
-                work.stretches(block + 1).filter(|_| block + 1 < end),
+                (block + 1 < end).then(|| work.stretches(block + 1)),
                 kernel * width.div_ceil(2 * S::LANES) * rows.len().div_ceil(S::TILE_ROWS[1]) * runs * len,
             );
             for ky in 0..kernel {
