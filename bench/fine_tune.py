@@ -197,7 +197,7 @@ def bccd(options: argparse.Namespace) -> None:
 
 SIDE = 128
 # By what pictures are judged.
-EVAL_SIDE = 144
+EVAL_SIDE = 160
 
 
 def classes_of(folder: Path) -> list[tuple[Path, int]]:
@@ -206,10 +206,10 @@ def classes_of(folder: Path) -> list[tuple[Path, int]]:
 
 
 def cropped(path: Path) -> torch.Tensor:
-    """A random part of the picture, most of it, perhaps mirrored."""
+    """A random part of the picture, perhaps mirrored."""
     picture = Image.open(path).convert("RGB")
     width, height = picture.size
-    area = width * height * random.uniform(0.65, 1.0)
+    area = width * height * random.uniform(0.4, 1.0)
     ratio = math.exp(random.uniform(math.log(3 / 4), math.log(4 / 3)))
     w, h = min(width, round(math.sqrt(area * ratio))), min(height, round(math.sqrt(area / ratio)))
     left, top = random.randint(0, width - w), random.randint(0, height - h)

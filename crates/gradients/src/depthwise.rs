@@ -45,40 +45,64 @@ pub fn depthwise_weights(
     let reach = |out: usize| (out - 1) * stride + kernel;
     assert!(reach(d.height) <= padding.0 + x.height + x.halo.bottom, "{x:?} → {d:?}");
     assert!(reach(d.width) <= padding.1 + x.width + x.halo.right, "{x:?} → {d:?}");
-    // Pixels are cut by the shape alone; channels for the threads, which changes no sum.
-    let parts = d.height.div_ceil(ROWS);
-    let groups = d.images.div_ceil((PIXELS / (d.height.min(ROWS) * d.width)).max(1));
-    let (sets, threads) = (groups * parts, cpu.pool.threads());
-    let macs = d.images * d.pixels() * channels * area;
-    let cuts = if threads == 1 { 1 } else { (4 * threads).div_ceil(sets) };
-    let cuts = cuts.min(macs / sets / TASK_MACS).clamp(1, channels.div_ceil(BLOCK_CHANNELS));
-    let channels_of = |cut: usize| {
-        let blocks = split(channels.div_ceil(BLOCK_CHANNELS), cuts, cut);
-        blocks.start * BLOCK_CHANNELS..channels.min(blocks.end * BLOCK_CHANNELS)
-    };
-    let mut sums = vec![0.0; sets * area * channels];
+    let threads = cpu.pool.threads();
+    let cut = Cut::of(d, area, threads);
+    let mut sums = vec![0.0; cut.sets() * area * channels];
     let out = SharedPtr::new(&mut sums);
-    cpu.pool.run(sets * cuts, |task| {
-        let (set, cut) = (task / cuts, task % cuts);
-        let (group, part) = (set / parts, set % parts);
-        let images = split(d.images, groups, group);
-        let rows = part * ROWS..d.height.min((part + 1) * ROWS);
+    cpu.pool.run(cut.sets() * cut.channels, |task| {
+        let (set, images, rows, part) = cut.task(task);
         // SAFETY: the set's own sums, of which its tasks write different channels.
         let sums = unsafe { out.at(set * area * channels) };
-        let channels = channels_of(cut);
-        cpu.isa.run(Part { kernel, stride, input, padding, d_output, images, rows, channels, sums });
+        cpu.isa.run(Part { kernel, stride, input, padding, d_output, images, rows, channels: part, sums });
     });
     let out = SharedPtr::new(d_weights);
-    let cuts = (sums.len() / TASK_SUMS).clamp(1, threads.min(channels));
-    cpu.pool.run(cuts, |cut| {
-        let part = split(channels, cuts, cut);
+    let tasks = (sums.len() / TASK_SUMS).clamp(1, threads.min(channels));
+    cpu.pool.run(tasks, |task| {
+        let part = split(channels, tasks, task);
         // SAFETY: the task's own channels.
         let out = unsafe { std::slice::from_raw_parts_mut(out.at(part.start * area), part.len() * area) };
         for tap in 0..area {
-            let total = total(&sums, 0..sets, area * channels, tap * channels + part.start, part.len());
+            let total = total(&sums, 0..cut.sets(), area * channels, tap * channels + part.start, part.len());
             out[tap..].iter_mut().step_by(area).zip(total).for_each(|(out, sum)| *out += sum as f32);
         }
     });
+}
+
+/// How the work is cut: pixels by the shape alone, into sets that share a sum; channels for the threads, which changes
+/// no sum.
+struct Cut {
+    d: Layout,
+    /// Groups of images, parts of an image's rows, and parts of the channels.
+    groups: usize,
+    parts: usize,
+    channels: usize,
+}
+
+impl Cut {
+    fn of(d: Layout, area: usize, threads: usize) -> Self {
+        let parts = d.height.div_ceil(ROWS);
+        let groups = d.images.div_ceil((PIXELS / (d.height.min(ROWS) * d.width)).max(1));
+        let sets = groups * parts;
+        let macs = d.images * d.pixels() * d.channels * area;
+        let wanted = if threads == 1 { 1 } else { (4 * threads).div_ceil(sets) };
+        let channels = wanted.min(macs / sets / TASK_MACS).clamp(1, d.channels.div_ceil(BLOCK_CHANNELS));
+        Self { d, groups, parts, channels }
+    }
+
+    fn sets(&self) -> usize {
+        self.groups * self.parts
+    }
+
+    /// The set of task `index`, its images and its rows of each, and its channels.
+    fn task(&self, index: usize) -> (usize, Range<usize>, Range<usize>, Range<usize>) {
+        let (set, cut) = (index / self.channels, index % self.channels);
+        let (group, part) = (set / self.parts, set % self.parts);
+        let images = split(self.d.images, self.groups, group);
+        let rows = part * ROWS..self.d.height.min((part + 1) * ROWS);
+        let blocks = split(self.d.channels.div_ceil(BLOCK_CHANNELS), self.channels, cut);
+        let channels = blocks.start * BLOCK_CHANNELS..self.d.channels.min(blocks.end * BLOCK_CHANNELS);
+        (set, images, rows, channels)
+    }
 }
 
 /// Some rows and channels of some pictures: their sums are `[k·k][C]`.
@@ -176,66 +200,80 @@ impl Part<'_> {
         n: usize,
     ) {
         let Layout { width, channels, .. } = self.d_output.layout;
-        let row_pitch = self.input.layout.row_pitch();
+        let mut sums = [[s.splat(0.0); K]; TAPS];
         // SAFETY: the windows of the rows lie in the input and its halo (checked), `n` channels are left, and the
         // sums are this task's own.
         unsafe {
-            let mut sums = [[s.splat(0.0); K]; TAPS];
+            let own = |tap: usize, kx: usize| self.sums.add(((ky + tap) * K + kx) * channels + c);
             if rows.start > 0 {
                 for tap in 0..TAPS {
                     for kx in 0..K {
-                        sums[tap][kx] = load(s, self.sums.add(((ky + tap) * K + kx) * channels + c), n);
+                        sums[tap][kx] = load(s, own(tap, kx), n);
                     }
                 }
             }
             for row in rows {
                 let (x, d) = self.at(self.row(row), ky, c);
-                let whole = width - width % COLUMNS;
                 let mut at = 0;
-                while at < whole {
-                    let mut pixels = [s.splat(0.0); COLUMNS];
-                    for column in 0..COLUMNS {
-                        let pixel = d.add((at + column) * channels);
-                        pixels[column] = load(s, pixel, n);
-                        if ky == 0 {
-                            prefetch_far(pixel.wrapping_add(BLOCK_CHANNELS));
-                        }
-                    }
-                    let from = x.add(at * STRIDE * channels);
-                    for tap in 0..TAPS {
-                        let from = from.add(tap * row_pitch);
-                        // Each pixel of the input meets every column whose window it is in.
-                        for j in 0..(COLUMNS - 1) * STRIDE + K {
-                            let value = from.add(j * channels);
-                            if ky + tap + 1 == K {
-                                prefetch_far(value.wrapping_add(BLOCK_CHANNELS));
-                            }
-                            let value = load(s, value, n);
-                            for column in 0..COLUMNS {
-                                if j >= column * STRIDE && j < column * STRIDE + K {
-                                    let kx = j - column * STRIDE;
-                                    sums[tap][kx] = s.fma(value, pixels[column], sums[tap][kx]);
-                                }
-                            }
-                        }
-                    }
+                while at + COLUMNS <= width {
+                    let from = (x.add(at * STRIDE * channels), d.add(at * channels));
+                    self.columns::<S, K, STRIDE, TAPS, COLUMNS>(s, from, ky, n, &mut sums);
                     at += COLUMNS;
                 }
                 while at < width {
-                    let pixel = load(s, d.add(at * channels), n);
-                    let from = x.add(at * STRIDE * channels);
-                    for tap in 0..TAPS {
-                        for kx in 0..K {
-                            let value = load(s, from.add(tap * row_pitch + kx * channels), n);
-                            sums[tap][kx] = s.fma(value, pixel, sums[tap][kx]);
-                        }
-                    }
+                    let from = (x.add(at * STRIDE * channels), d.add(at * channels));
+                    self.columns::<S, K, STRIDE, TAPS, 1>(s, from, ky, n, &mut sums);
                     at += 1;
                 }
             }
             for tap in 0..TAPS {
                 for kx in 0..K {
-                    store(s, self.sums.add(((ky + tap) * K + kx) * channels + c), n, sums[tap][kx]);
+                    store(s, own(tap, kx), n, sums[tap][kx]);
+                }
+            }
+        }
+    }
+
+    /// Adds `N` pixels of an output row to the sums. Who reads a line for the last time asks for that of the next
+    /// channels.
+    ///
+    /// # Safety
+    /// `n` channels must be readable of the pixels from `d` on and of their windows' rows from `x` on.
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop)]
+    unsafe fn columns<S: Simd, const K: usize, const STRIDE: usize, const TAPS: usize, const N: usize>(
+        &self,
+        s: S,
+        (x, d): (*const f32, *const f32),
+        ky: usize,
+        n: usize,
+        sums: &mut [[S::V; K]; TAPS],
+    ) {
+        let (channels, row_pitch) = (self.d_output.layout.channels, self.input.layout.row_pitch());
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut pixels = [s.splat(0.0); N];
+            for column in 0..N {
+                let pixel = d.add(column * channels);
+                pixels[column] = load(s, pixel, n);
+                if ky == 0 {
+                    prefetch_far(pixel.wrapping_add(BLOCK_CHANNELS));
+                }
+            }
+            for tap in 0..TAPS {
+                // Each pixel of the input meets every column whose window it is in.
+                for j in 0..(N - 1) * STRIDE + K {
+                    let value = x.add(tap * row_pitch + j * channels);
+                    if ky + tap + 1 == K {
+                        prefetch_far(value.wrapping_add(BLOCK_CHANNELS));
+                    }
+                    let value = load(s, value, n);
+                    for column in 0..N {
+                        if j >= column * STRIDE && j < column * STRIDE + K {
+                            let kx = j - column * STRIDE;
+                            sums[tap][kx] = s.fma(value, pixels[column], sums[tap][kx]);
+                        }
+                    }
                 }
             }
         }

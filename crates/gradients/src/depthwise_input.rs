@@ -96,12 +96,14 @@ pub fn depthwise_input(
     };
     let halo = input_gradient_halo((kernel, stride), padding, (x.height, x.width), (d.height, d.width));
     assert_eq!(halo.union(d.halo), d.halo, "the halo of {d:?} must cover {halo:?}");
-    d_input.clear_halo();
     let out = SharedPtr::new(d_input.data);
     cpu.pool.run(x.images * x.height.div_ceil(ROWS), |task| {
         let parts = x.height.div_ceil(ROWS);
         let (image, part) = (task / parts, task % parts);
         let rows = part * ROWS..x.height.min((part + 1) * ROWS);
+        let first = image * x.height;
+        // SAFETY: the rows are the task's own.
+        unsafe { out.clear_halo(&x, first + rows.start..first + rows.end) };
         cpu.isa.run(Part { weights, kernel, stride, d_output, padding, x, image, rows, out });
     });
 }
@@ -216,7 +218,12 @@ mod tests {
                     for pad in [kernel / 2, (kernel - stride.min(kernel)) / 2] {
                         let out = |side: usize| side.div_ceil(stride);
                         let output = (out(height), out(width));
-                        let x = Layout::dense(2, height, width, channels);
+                        let x = Layout::dense(2, height, width, channels).with_halo(Halo {
+                            top: 1,
+                            bottom: 0,
+                            left: 2,
+                            right: 1,
+                        });
                         let halo = input_gradient_halo((kernel, stride), (pad, pad), (height, width), output);
                         let d = Layout::dense(2, output.0, output.1, channels).with_halo(halo);
                         let weights = noise(channels * kernel * kernel, 1);
