@@ -64,7 +64,7 @@ pub const OPTIONS: &[Opt] = &[
         MODEL,
         "eval_size",
         "HxW",
-        "Input size by which a classifier is judged, and with which it is saved: random crops show things larger than whole pictures do, which an eighth more makes up for [that of learning]",
+        "Input size by which a classifier is judged, and with which it is saved: random crops show things larger than whole pictures do, which an eighth to a quarter more makes up for; multiples of 32 suit the networks' strides [that of learning]",
         |c| &mut c.eval_size,
     ),
     row(
