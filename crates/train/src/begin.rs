@@ -102,11 +102,11 @@ fn adapted(
         ))
     };
     match (asked, loaded.map(|loaded| &loaded.network)) {
-        (Network::EfficientNet(network), None) => Ok(classifier(network.clone(), config, classes)?.into()),
+        (Network::EfficientNet(network), None) => Ok(classifier(network.clone(), config, classes).into()),
         (Network::EfficientNet(network), Some(Network::EfficientNet(known)))
             if known.name == network.name =>
         {
-            Ok(classifier(known.clone().with_top(network.top), config, classes)?.into())
+            Ok(classifier(known.clone().with_top(network.top), config, classes).into())
         }
         (Network::EfficientDet(network), None) => Ok(detector(network.clone(), config, classes).into()),
         (Network::EfficientDet(network), Some(Network::EfficientDet(known)))
@@ -135,17 +135,14 @@ fn rates(network: EfficientNet, config: &Config) -> EfficientNet {
     }
 }
 
-fn classifier(network: EfficientNet, config: &Config, classes: usize) -> Result<EfficientNet, TrainError> {
+fn classifier(network: EfficientNet, config: &Config, classes: usize) -> EfficientNet {
     let known = &network.preprocessing;
     let preprocessing = Preprocessing {
         size: config.size.map_or(known.size, |Size(size)| size),
         crop_pct: config.crop_pct.unwrap_or(known.crop_pct),
         ..known.clone()
     };
-    if !(preprocessing.crop_pct > 0.0 && preprocessing.crop_pct <= 1.0) {
-        return Err(TrainError::conflict("crop_pct must be above 0 and at most 1"));
-    }
-    Ok(rates(network, config).with_classes(classes).with_preprocessing(preprocessing))
+    rates(network, config).with_classes(classes).with_preprocessing(preprocessing)
 }
 
 /// The network as it is judged and saved, from the one that learns.

@@ -87,7 +87,7 @@ fn classification(config: &Config) -> Result<Split<Sample>, TrainError> {
         let others: Vec<_> = splits.collect();
         let val = others.iter().find(|split| split.name == "val").or(others.first());
         return match (train, val.map(|split| split.data.clone())) {
-            (Some(train), Some(val)) => Ok(together(train, val)),
+            (Some(train), Some(val)) if !val.samples.is_empty() => Ok(together(train, val)),
             _ => Err(TrainError::conflict("there are no pictures to judge by; give them by `val_data`")),
         };
     };

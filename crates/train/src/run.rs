@@ -167,6 +167,7 @@ impl<T: Task> Run<'_, T> {
             let over = batch.is_none();
             if let Some(batch) = batch {
                 self.learn(&batch, &mut files)?;
+                self.saved.batch = self.loader.place().batch;
                 in_step += 1;
             }
             let ends = in_step == accumulate || (over && in_step > 0);
@@ -175,20 +176,19 @@ impl<T: Task> Run<'_, T> {
                 in_step = 0;
                 files.clear();
                 self.gradients.values_mut().fill(0.0);
+                let data = self.loader.waited().saturating_sub(waited);
+                let compute = begun.elapsed().saturating_sub(data);
+                self.saved.record.data_seconds = before.0 + data.as_secs_f64();
+                self.saved.record.compute_seconds = before.1 + compute.as_secs_f64();
+                let pictures = self.saved.record.pictures - pictures_before;
+                observer.step(&self.progress(data, compute, pictures));
             }
             if over {
                 return Ok(false);
             }
-            self.saved.batch = self.loader.place().batch;
             if !ends {
                 continue;
             }
-            let data = self.loader.waited().saturating_sub(waited);
-            let compute = begun.elapsed().saturating_sub(data);
-            self.saved.record.data_seconds = before.0 + data.as_secs_f64();
-            self.saved.record.compute_seconds = before.1 + compute.as_secs_f64();
-            let pictures = self.saved.record.pictures - pictures_before;
-            observer.step(&self.progress(data, compute, pictures));
             let stop = observer.stop();
             let due = self.last_save.elapsed().as_secs_f64() >= 60.0 * self.parts.config.save_minutes;
             if stop || due {

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use effigy_arch::{Graph, Network, Op, Preprocessing};
-use effigy_data::augment::{ClassificationRecipe, DetectionRecipe};
+use effigy_data::augment::{ClassificationRecipe, DetectionRecipe, Recipe};
 use effigy_data::loader::{ClassificationSource, DetectionSource, LoaderOptions};
 use effigy_data::{Problem, Sample};
+use serde::de::DeserializeOwned;
 
 use crate::begin::{Begun, Fetch, begin, frozen, judged};
 use crate::dataset::{Pictures, Split};
@@ -71,7 +72,7 @@ impl Trainer {
     /// Options that cannot be used, data that cannot be opened, weights that cannot be had or are another
     /// network's.
     pub fn new(config: Config, fetch: &mut Fetch<'_>) -> Result<Self, TrainError> {
-        check(&config)?;
+        config.check()?;
         let detector = matches!(Network::from_name(&config.model)?, Network::EfficientDet(_));
         if detector {
             recipe::<DetectionRecipe>(&config)?;
@@ -219,9 +220,12 @@ fn loading(config: &Config) -> [LoaderOptions; 2] {
 }
 
 /// The recipe by which pictures are varied, from the options `augment.…`.
-fn recipe<T: serde::de::DeserializeOwned>(config: &Config) -> Result<T, TrainError> {
+fn recipe<T: DeserializeOwned + Recipe>(config: &Config) -> Result<T, TrainError> {
     let recipe = config.augment.clone().try_into();
-    recipe.map_err(|error: toml::de::Error| TrainError::conflict(format!("augment: {}", error.message())))
+    let recipe: T = recipe
+        .map_err(|error: toml::de::Error| TrainError::conflict(format!("augment: {}", error.message())))?;
+    recipe.check().map_err(|error| TrainError::conflict(format!("augment.{error}")))?;
+    Ok(recipe)
 }
 
 fn classification(
@@ -282,6 +286,12 @@ fn detection(
     loss.box_weight = config.box_weight.unwrap_or(loss.box_weight);
     loss.matching.positive = config.positive_iou.unwrap_or(loss.matching.positive);
     loss.matching.negative = config.negative_iou.unwrap_or(loss.matching.negative);
+    let (positive, negative) = (loss.matching.positive, loss.matching.negative);
+    if negative > positive {
+        return Err(TrainError::conflict(format!(
+            "negative_iou, {negative}, must not be above positive_iou, {positive}"
+        )));
+    }
     let (BoxLoss::Huber { delta } | BoxLoss::SmoothL1 { beta: delta }) = &mut loss.box_loss;
     *delta = config.box_delta.unwrap_or(*delta);
     let [loading, judging] = loading(config);
@@ -308,45 +318,6 @@ fn graph(network: &Network, config: &Config) -> Graph {
         }
     }
     graph
-}
-
-/// Options that make no sense whatever the model and the data are.
-fn check(config: &Config) -> Result<(), TrainError> {
-    let positive = [
-        ("batch", config.batch),
-        ("accumulate", config.accumulate),
-        ("epochs", config.epochs),
-        ("eval_every", config.eval_every),
-        ("eval_batch", config.eval_batch),
-    ];
-    let share = |value: f32| (0.0..1.0).contains(&value);
-    let shares = [
-        ("momentum", config.momentum),
-        ("rmsprop_decay", config.rmsprop_decay),
-        ("label_smoothing", config.label_smoothing),
-        ("dropout", config.dropout.unwrap_or(0.0)),
-        ("drop_connect", config.drop_connect.unwrap_or(0.0)),
-        ("ema_decay", config.ema_decay.unwrap_or(0.0) as f32),
-    ];
-    let counts = config.batch_norm_momentum.unwrap_or(1.0);
-    let wrong = if let Some((name, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
-        format!("{name} must be at least 1")
-    } else if let Some((name, value)) = shares.into_iter().find(|(_, value)| !share(*value)) {
-        format!("{name} is {value}: it must be from 0 up to, not including, 1")
-    } else if !(counts > 0.0 && counts <= 1.0) {
-        format!("batch_norm_momentum is {counts}: it must be above 0 and at most 1")
-    } else if config.learning_rate.is_nan() || config.learning_rate <= 0.0 {
-        format!("learning_rate is {}: it must be above 0", config.learning_rate)
-    } else if config.betas.len() != 2 || !config.betas.iter().all(|&beta| share(beta as f32)) {
-        "betas must be two numbers from 0 up to, not including, 1".to_owned()
-    } else if !(config.decay_epochs > 0.0 && config.decay_factor > 0.0 && config.warm_up_epochs >= 0.0) {
-        "decay_epochs and decay_factor must be above 0, warm_up_epochs at least 0".to_owned()
-    } else if config.clip_norm.is_some_and(|norm| norm.is_nan() || norm <= 0.0) {
-        "clip_norm must be above 0, or none".to_owned()
-    } else {
-        return Ok(());
-    };
-    Err(TrainError::conflict(wrong))
 }
 
 /// The folder in which a run can be gone on with, as [`Trainer::resume`] would.

@@ -169,6 +169,29 @@ fn broken_data_is_refused_where_that_is_wanted() {
 }
 
 #[test]
+fn a_step_of_more_batches_than_an_epoch_has_is_timed() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    pictures(&data, 8);
+    let config = Config { accumulate: 100, epochs: 2, ..classifier(&data, &folder.path().join("out")) };
+    let mut told = Told::default();
+    let summary = train(config, false, &mut told).unwrap();
+    assert_eq!(told.steps, 2);
+    assert!(summary.history.epochs.iter().all(|epoch| epoch.compute_seconds > 0.0), "{:?}", summary.history);
+}
+
+#[test]
+fn somebody_has_to_judge() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    // Of a single picture nothing is kept.
+    pictures(&data, 1);
+    let config = classifier(&data, &folder.path().join("out"));
+    let error = train(config, false, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("judge") && error.contains("val_data"), "{error}");
+}
+
+#[test]
 fn shipped_files_are_options() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
     let files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -4,6 +4,7 @@ use effigy_arch::Preprocessing;
 use effigy_vision::{Picture, resize};
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{Recipe, RecipeError, not_negative, range, share, shares};
 use super::{Jitter, Policy, Region, cutmix, mixup};
 use crate::Random;
 use crate::loader::ClassificationBatch;
@@ -12,7 +13,7 @@ use crate::loader::ClassificationBatch;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClassificationRecipe {
-    /// Least and largest share of the picture's area in the crop.
+    /// Least and largest share of the picture's area in the crop, above 0 and up to 1.
     pub crop_area: [f64; 2],
     /// Least and largest ratio of the crop's width to its height.
     pub crop_ratio: [f64; 2],
@@ -39,6 +40,18 @@ impl Default for ClassificationRecipe {
             mixup: 0.0,
             cutmix: 0.0,
         }
+    }
+}
+
+impl Recipe for ClassificationRecipe {
+    fn check(&self) -> Result<(), RecipeError> {
+        shares("crop_area", self.crop_area)?;
+        range("crop_ratio", self.crop_ratio)?;
+        share("mirror", self.mirror)?;
+        self.jitter.check()?;
+        self.policy.check()?;
+        not_negative("mixup", self.mixup)?;
+        not_negative("cutmix", self.cutmix)
     }
 }
 

@@ -3,6 +3,7 @@
 use effigy_vision::{InputBox, Picture, PixelBox};
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{Recipe, RecipeError, not_negative, range, share};
 use super::{Jitter, Region};
 use crate::Random;
 
@@ -36,6 +37,17 @@ impl Default for DetectionRecipe {
             smallest: 1.0,
             jitter: Jitter::default(),
         }
+    }
+}
+
+impl Recipe for DetectionRecipe {
+    fn check(&self) -> Result<(), RecipeError> {
+        range("scale", self.scale)?;
+        share("mirror", self.mirror)?;
+        share("mosaic", self.mosaic)?;
+        share("keep", self.keep.into())?;
+        not_negative("smallest", self.smallest.into())?;
+        self.jitter.check()
     }
 }
 

@@ -3,6 +3,7 @@
 use effigy_vision::Picture;
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{Recipe, RecipeError, share};
 use super::colour::{brightness, contrast, saturation};
 use crate::Random;
 
@@ -17,6 +18,14 @@ pub struct Jitter {
     pub contrast: f64,
     /// Of the saturation, 0 to 1.
     pub saturation: f64,
+}
+
+impl Recipe for Jitter {
+    fn check(&self) -> Result<(), RecipeError> {
+        share("jitter.brightness", self.brightness)?;
+        share("jitter.contrast", self.contrast)?;
+        share("jitter.saturation", self.saturation)
+    }
 }
 
 impl Jitter {

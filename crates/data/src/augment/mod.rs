@@ -3,6 +3,7 @@
 //! A recipe says what is drawn from which range; drawing takes a [`Random`](crate::Random) stream, so that a
 //! picture of an epoch is varied in the same way whenever it is made. Every change is a function of its own.
 
+mod bounds;
 mod classification;
 pub mod colour;
 mod crop;
@@ -12,6 +13,7 @@ mod jitter;
 mod mix;
 mod policy;
 
+pub use bounds::{Recipe, RecipeError};
 pub use classification::ClassificationRecipe;
 pub use crop::Region;
 pub use detection::{DetectionRecipe, Part};

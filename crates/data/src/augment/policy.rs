@@ -7,6 +7,7 @@
 use effigy_vision::Picture;
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{Recipe, RecipeError, not_negative};
 use super::{colour, geometry};
 use crate::Random;
 
@@ -31,6 +32,15 @@ pub enum Policy {
         /// How strong, from 0; 10 is the strongest of AutoAugment.
         magnitude: f64,
     },
+}
+
+impl Recipe for Policy {
+    fn check(&self) -> Result<(), RecipeError> {
+        match *self {
+            Self::RandAugment { magnitude, .. } => not_negative("policy.randaugment.magnitude", magnitude),
+            Self::None | Self::AutoAugment => Ok(()),
+        }
+    }
 }
 
 /// A kind of change.

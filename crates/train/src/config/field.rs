@@ -31,15 +31,19 @@ pub(super) trait Field {
     }
 }
 
-/// A flag's text as a file's value: as TOML where it is some, a list where there are commas, else a string.
+/// A flag's text as a file's value: as TOML where it is some, a number also as `.1`, a list where there are commas, else
+/// a string.
 pub(super) fn value_of(text: &str) -> Value {
     let parsed = toml::from_str::<toml::Table>(&format!("value = {text}"));
-    match parsed.ok().filter(|table| table.len() == 1).and_then(|mut table| table.remove("value")) {
-        Some(value) => value,
-        None if text.contains(',') => {
-            Value::Array(text.split(',').map(|part| value_of(part.trim())).collect())
-        }
-        None => Value::String(text.to_owned()),
+    if let Some(value) =
+        parsed.ok().filter(|table| table.len() == 1).and_then(|mut table| table.remove("value"))
+    {
+        return value;
+    }
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => Value::Float(number),
+        _ if text.contains(',') => Value::Array(text.split(',').map(|part| value_of(part.trim())).collect()),
+        _ => Value::String(text.to_owned()),
     }
 }
 

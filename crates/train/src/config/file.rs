@@ -154,11 +154,11 @@ mod tests {
         let mut config = Config::default();
         for (name, text) in [
             ("size", "64x96"),
-            ("label_smoothing", "0.1"),
+            ("label_smoothing", ".1"),
             ("anchor_ratios", "1x1,1.4x0.7"),
             ("class_weights", "balanced"),
             ("data", "2012"),
-            ("betas", "0.8,0.9"),
+            ("betas", "0.8,.9"),
             ("augment.mirror", "0.1"),
             ("augment.crop_area", "0.5,1"),
             ("augment.jitter.saturation", "0.1"),

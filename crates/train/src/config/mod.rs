@@ -1,5 +1,6 @@
 //! What a run is told: one table of options, from which files are read, flags are made and help is printed.
 
+mod bounds;
 mod error;
 mod field;
 mod file;
