@@ -49,7 +49,7 @@ pub fn depthwise_weights(
     let cut = Cut::of(d, area, threads);
     let mut sums = vec![0.0; cut.sets() * area * channels];
     let out = SharedPtr::new(&mut sums);
-    cpu.pool.run(cut.sets() * cut.channels, |task| {
+    cpu.pool.run(cut.sets() * cut.channel_parts, |task| {
         let (set, images, rows, part) = cut.task(task);
         // SAFETY: the set's own sums, of which its tasks write different channels.
         let sums = unsafe { out.at(set * area * channels) };
@@ -72,34 +72,33 @@ pub fn depthwise_weights(
 /// no sum.
 struct Cut {
     d: Layout,
-    /// Groups of images, parts of an image's rows, and parts of the channels.
-    groups: usize,
-    parts: usize,
-    channels: usize,
+    image_groups: usize,
+    row_parts: usize,
+    channel_parts: usize,
 }
 
 impl Cut {
     fn of(d: Layout, area: usize, threads: usize) -> Self {
-        let parts = d.height.div_ceil(ROWS);
-        let groups = d.images.div_ceil((PIXELS / (d.height.min(ROWS) * d.width)).max(1));
-        let sets = groups * parts;
+        let row_parts = d.height.div_ceil(ROWS);
+        let image_groups = d.images.div_ceil((PIXELS / (d.height.min(ROWS) * d.width)).max(1));
+        let sets = image_groups * row_parts;
         let macs = d.images * d.pixels() * d.channels * area;
         let wanted = if threads == 1 { 1 } else { (4 * threads).div_ceil(sets) };
-        let channels = wanted.min(macs / sets / TASK_MACS).clamp(1, d.channels.div_ceil(BLOCK_CHANNELS));
-        Self { d, groups, parts, channels }
+        let channel_parts = wanted.min(macs / sets / TASK_MACS).clamp(1, d.channels.div_ceil(BLOCK_CHANNELS));
+        Self { d, image_groups, row_parts, channel_parts }
     }
 
     fn sets(&self) -> usize {
-        self.groups * self.parts
+        self.image_groups * self.row_parts
     }
 
     /// The set of task `index`, its images and its rows of each, and its channels.
     fn task(&self, index: usize) -> (usize, Range<usize>, Range<usize>, Range<usize>) {
-        let (set, cut) = (index / self.channels, index % self.channels);
-        let (group, part) = (set / self.parts, set % self.parts);
-        let images = split(self.d.images, self.groups, group);
+        let (set, cut) = (index / self.channel_parts, index % self.channel_parts);
+        let (group, part) = (set / self.row_parts, set % self.row_parts);
+        let images = split(self.d.images, self.image_groups, group);
         let rows = part * ROWS..self.d.height.min((part + 1) * ROWS);
-        let blocks = split(self.d.channels.div_ceil(BLOCK_CHANNELS), self.channels, cut);
+        let blocks = split(self.d.channels.div_ceil(BLOCK_CHANNELS), self.channel_parts, cut);
         let channels = blocks.start * BLOCK_CHANNELS..self.d.channels.min(blocks.end * BLOCK_CHANNELS);
         (set, images, rows, channels)
     }

@@ -76,6 +76,7 @@ impl Trainer {
         let detector = matches!(Network::from_name(&config.model)?, Network::EfficientDet(_));
         if detector {
             recipe::<DetectionRecipe>(&config)?;
+            loss_recipe(&config)?;
         } else {
             recipe::<ClassificationRecipe>(&config)?;
         }
@@ -270,13 +271,8 @@ fn balanced(samples: &[Sample], classes: usize) -> Vec<f32> {
     counts.into_iter().map(|count| mean / count.max(1) as f32).collect()
 }
 
-fn detection(
-    config: &Config,
-    network: &effigy_arch::EfficientDet,
-    split: Split<effigy_data::AnnotatedPicture>,
-) -> Result<Detection, TrainError> {
-    let [height, width] = network.letterbox.size;
-    let anchors = network.anchor_boxes(height, width);
+/// The loss of a detector, from the options.
+fn loss_recipe(config: &Config) -> Result<LossRecipe, TrainError> {
     let mut loss = match config.detection_loss {
         DetectionLossKind::Official => LossRecipe::OFFICIAL,
         DetectionLossKind::Zylo117 => LossRecipe::ZYLO117,
@@ -294,13 +290,24 @@ fn detection(
     }
     let (BoxLoss::Huber { delta } | BoxLoss::SmoothL1 { beta: delta }) = &mut loss.box_loss;
     *delta = config.box_delta.unwrap_or(*delta);
+    Ok(loss)
+}
+
+fn detection(
+    config: &Config,
+    network: &effigy_arch::EfficientDet,
+    split: Split<effigy_data::AnnotatedPicture>,
+) -> Result<Detection, TrainError> {
+    let [height, width] = network.letterbox.size;
+    let anchors = network.anchor_boxes(height, width);
+    let loss = DetectionLoss::new(loss_recipe(config)?, split.labels.len(), anchors.clone());
     let [loading, judging] = loading(config);
     let source = DetectionSource::new(&split.train, network.letterbox.clone());
     Ok(Detection {
         train: source.varied(recipe(config)?).on_problem(config.on_problem),
         val: split.val,
         letterbox: network.letterbox.clone(),
-        loss: DetectionLoss::new(loss, split.labels.len(), anchors.clone()),
+        loss,
         anchors,
         labels: split.labels,
         on_problem: config.on_problem,

@@ -2,6 +2,7 @@
 
 use toml::Value;
 
+use super::field::number;
 use super::{Config, ConfigError};
 
 /// What a number may be.
@@ -105,10 +106,6 @@ impl Config {
         }
         Ok(())
     }
-}
-
-fn number(value: &Value) -> Option<f64> {
-    value.as_float().or_else(|| value.as_integer().map(|number| number as f64))
 }
 
 #[cfg(test)]

@@ -47,17 +47,19 @@ pub(super) fn value_of(text: &str) -> Value {
     }
 }
 
-fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Integer(number) => Some(*number as f64),
-        Value::Float(number) => Some(*number).filter(|number| number.is_finite()),
-        _ => None,
-    }
+/// What an option can be set to: a number that is finite.
+fn finite(value: &Value) -> Option<f64> {
+    number(value).filter(|number| number.is_finite())
+}
+
+/// Any number.
+pub(super) fn number(value: &Value) -> Option<f64> {
+    value.as_float().or_else(|| value.as_integer().map(|number| number as f64))
 }
 
 impl Field for f64 {
     fn set(&mut self, value: &Value) -> Result<(), String> {
-        *self = number(value).ok_or("a number")?;
+        *self = finite(value).ok_or("a number")?;
         Ok(())
     }
 
@@ -68,7 +70,7 @@ impl Field for f64 {
 
 impl Field for f32 {
     fn set(&mut self, value: &Value) -> Result<(), String> {
-        *self = number(value).ok_or("a number")? as Self;
+        *self = finite(value).ok_or("a number")? as Self;
         Ok(())
     }
 
@@ -180,8 +182,8 @@ impl<T: Field + Default> Field for Option<T> {
 impl Field for Vec<f64> {
     fn set(&mut self, value: &Value) -> Result<(), String> {
         let numbers = match value {
-            Value::Array(values) => values.iter().map(number).collect(),
-            value => number(value).map(|number| vec![number]),
+            Value::Array(values) => values.iter().map(finite).collect(),
+            value => finite(value).map(|number| vec![number]),
         };
         *self = numbers.ok_or("a list of numbers")?;
         Ok(())
@@ -230,7 +232,7 @@ impl Field for Vec<AspectRatio> {
                 Some((w, h)) => Some(AspectRatio::new(factor(w)?, factor(h)?)),
                 None => factor(text).map(AspectRatio::of),
             },
-            value => number(value).filter(|&ratio| ratio > 0.0).map(AspectRatio::of),
+            value => finite(value).filter(|&ratio| ratio > 0.0).map(AspectRatio::of),
         };
         let shapes = match value {
             Value::Array(values) => values.iter().map(shape).collect(),
